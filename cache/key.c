@@ -1,0 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Cache keys: filled in by the cache part.
+ */
