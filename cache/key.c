@@ -2,3 +2,4 @@
  *
  * Cache keys: filled in by the cache part.
  */
+typedef int sl_empty;
