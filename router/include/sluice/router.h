@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The router: takes a request through its ten stages. See request.h for the object that walks and
+ * pipeline.c for the table.
+ *
+ *     struct sl_router *router;
+ *     if (sl_router_create(&config, &router, &error) != SL_OK) ...
+ *     struct sl_request *req = sl_request_create(router, &sl_wire_openai, wake, connection);
+ *     ... fill req->input ...
+ *     if (sl_router_walk(router, req) == SL_WALK_DONE)  // answered on this thread
+ *         send(req);                                    // else wake() comes later
+ *     sl_router_close(router);
+ *
+ * Threads: `sl_router_walk` is called on a listener's thread and never blocks there.
+ */
+#ifndef SLUICE_ROUTER_H
+#define SLUICE_ROUTER_H
+
+#include "sluice/request.h"
+
+/* The three stages that belong to the gateway. */
+struct sl_edge_stages {
+    enum sl_step (*parse)(struct sl_request *req);
+    enum sl_step (*authenticate)(struct sl_request *req);
+    enum sl_step (*respond)(struct sl_request *req);
+    /* Sends the head of a stream: called once by whoever opens the gate, before it opens. */
+    void (*respond_head)(struct sl_request *req);
+    /* At death: the access line. */
+    void (*at_death)(const struct sl_request *req);
+};
+
+struct sl_router_config {
+    struct sl_engine *engine;             /* borrowed; NULL: no local model */
+    const struct sl_calibration *calibration; /* borrowed; NULL: geometric mean */
+    struct sl_cache *cache;               /* borrowed; NULL: no cache */
+    struct sl_cloud *cloud;               /* borrowed; NULL: no cloud */
+    struct sl_policy_store *policies;     /* borrowed */
+    struct sl_pii_ledger *ledger;         /* borrowed; NULL: none */
+    struct sl_edge_stages edge;
+    uint32_t workers;       /* 0: 8 */
+    uint32_t queue_max;     /* requests waiting for a worker; 0: 256 */
+    uint32_t deadline_ms;   /* of a request as a whole; 0: 120 000 */
+    size_t request_bytes_max; /* arena cap of one request; 0: 8 MiB */
+    size_t answer_bytes_max;  /* cap of an answer's text; 0: 4 MiB */
+};
+
+enum sl_walk { SL_WALK_DONE, SL_WALK_MOVED };
+
+enum sl_err sl_router_create(const struct sl_router_config *config, struct sl_router **out,
+                             struct sl_error *error) SL_MUST_CHECK;
+/* Stops taking work, lets what runs finish until the monotonic deadline, then cancels it. */
+void sl_router_close(struct sl_router *router, uint64_t drain_deadline_ms);
+
+/* Runs stages on the calling thread until one may block, then moves the request to a worker. */
+enum sl_walk sl_router_walk(struct sl_router *router, struct sl_request *req);
+
+/* Runs `job(ctx)` on a worker: for calls that block and are no chat (embeddings, admin).
+ * SL_ERR_OVERLOAD where the queue is full. */
+enum sl_err sl_router_run(struct sl_router *router, void (*job)(void *ctx), void *ctx) SL_MUST_CHECK;
+
+uint32_t sl_router_inflight(const struct sl_router *router);
+const struct sl_router_config *sl_router_get_config(const struct sl_router *router);
+
+/* What would happen to this chat and why, without sending anything: the object that
+ * `sluice policy explain` and POST /admin/v1/route:explain print. `chat` is an OpenAI body. */
+enum sl_err sl_router_explain(struct sl_router *router, const json_t *chat, const char *app,
+                              const char *mode_header, json_t **out,
+                              struct sl_error *error) SL_MUST_CHECK;
+
+#endif
