@@ -27,6 +27,7 @@
 #include "sluice/out_stream.h"
 #include "sluice/pii.h"
 #include "sluice/policy.h"
+#include "sluice/scrubbed.h"
 
 #include <stdatomic.h>
 
@@ -107,24 +108,24 @@ struct sl_cache_control {
 
 struct sl_parse_section {
     json_t *chat;          /* canonical: OpenAI chat-completions body; owned */
-    struct sl_slice model; /* as asked for; "" where absent */
-    enum sl_mode mode;     /* from header and model name; SL_MODE_AUTO by default */
-    bool is_mode_given;    /* by header or by model "local" / "cloud" */
+    struct sl_slice model; /* as asked for; "auto" where absent */
+    enum sl_mode mode;     /* from x-sluice-mode; UNSET where absent */
+    uint32_t features;     /* bits of enum sl_feature that the answer needs */
     bool is_streaming, wants_usage, wants_debug;
     uint32_t tokens_max;   /* 0: not given */
     uint32_t n;
     struct sl_cache_control cache;
     struct sl_slice session_id, idempotency_key, traceparent;
+    bool has_temperature;  /* else the route's default applies to the local model */
     struct sl_generate_params sampling; /* filled from the body; stop and bias live in the arena */
-    const char *unsupported; /* feature the local model cannot serve (e.g. "images"), or NULL */
-    char model_alias[16];
 };
 
 struct sl_auth_section {
-    const char *app;                 /* name of the key's app; "local" where keys are off */
-    const struct sl_policy *policy;  /* reference held until death */
-    const struct sl_route *route;    /* within the policy */
-    enum sl_mode mode;               /* after narrowing by the policy */
+    const char *app;               /* name of the key's app; "" where keys are off */
+    struct sl_policy *policy;      /* reference held until death */
+    struct sl_route route;         /* the terms in force: `when` blocks applied; borrows from policy */
+    struct sl_model_choice choice; /* what the model name means under this policy */
+    uint32_t fair_share_id;        /* same for all requests of one app */
 };
 
 struct sl_scrub_section {
@@ -153,15 +154,14 @@ struct sl_lookup_section {
 };
 
 struct sl_infer_section {
-    struct sl_prompt *prompt;
-    uint32_t prompt_tokens;
-    struct sl_features features;
-    struct sl_local_outcome outcome; /* what decide judges; see decision.h */
+    struct sl_prompt *prompt; /* the templated prompt; NULL until counted */
     bool was_run;
-    uint64_t first_token_ns, end_ns;
+    uint64_t first_token_ns;
+    uint64_t held_ms; /* how long a stream waited behind the gate */
 };
 
 struct sl_decide_section {
+    struct sl_measurements measured; /* what every decision of this request looked at */
     struct sl_decision decision;
     bool is_final; /* headers may be sent */
 };
