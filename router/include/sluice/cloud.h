@@ -30,6 +30,7 @@
 #define SLUICE_CLOUD_H
 
 #include "sluice/answer.h"
+#include "sluice/device.h" /* enum sl_network */
 #include "sluice/err.h"
 #include "sluice/scrubbed.h"
 
@@ -260,10 +261,8 @@ void sl_cloud_result_clear(struct sl_cloud_result *result); /* wipes the answer 
 
 /* ---- State for the decision, for /ready and for people ---- */
 
-enum sl_network_state { SL_NETWORK_ONLINE, SL_NETWORK_DEGRADED, SL_NETWORK_OFFLINE };
-const char *sl_network_state_word(enum sl_network_state state);
 /* From the outcomes of recent attempts and probes, all providers. OFFLINE where disabled. */
-enum sl_network_state sl_cloud_network_state(struct sl_cloud *cloud);
+enum sl_network sl_cloud_network_state(struct sl_cloud *cloud);
 
 /* Connects to the provider (TCP and TLS, nothing is sent) and counts the outcome; what the control
  * thread calls every few seconds while the state is not ONLINE. Blocks. */

@@ -79,7 +79,7 @@ enum sl_feature {
 const char *sl_feature_word(enum sl_feature feature); /* "images", …; "" for none */
 
 /* What the scrub stage found out about letting the request leave. */
-enum sl_pii_verdict { SL_PII_CLEAR, SL_PII_KEEP_LOCAL, SL_PII_BLOCK, SL_PII_FAILED };
+enum sl_egress { SL_EGRESS_CLEAR, SL_EGRESS_KEEP_LOCAL, SL_EGRESS_BLOCK, SL_EGRESS_FAILED };
 
 /* Where a score came from. */
 enum sl_score_method {
@@ -124,7 +124,7 @@ struct sl_measurements {
     uint32_t prompt_tokens;     /* templated prompt, the model's own tokenizer; 0: not counted */
     uint32_t output_tokens;     /* wanted (max_tokens); 0: not said */
     enum sl_side session_side;  /* where this tool loop or session began; NONE: new */
-    enum sl_pii_verdict pii;
+    enum sl_egress egress;
     /* what the box can do */
     bool local_is_ready;        /* a model is loaded */
     bool local_has_room;        /* the engine's queue takes one more */

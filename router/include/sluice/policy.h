@@ -62,7 +62,7 @@ enum sl_cache_similar { SL_CACHE_SIMILAR_OFF, SL_CACHE_SIMILAR_LEXICAL, SL_CACHE
 #define SL_TARGETS_MAX 16      /* fallbacks of one route; more would outlast any deadline */
 
 /* One way out: a provider of the policy, and the model to ask it for. */
-struct sl_cloud_target {
+struct sl_route_target {
     uint32_t provider;   /* index into the policy's providers */
     const char *model;   /* "": the model that the client named, else the provider's own default */
     uint32_t weight;     /* among targets of the same rank; 1 */
@@ -84,7 +84,7 @@ struct sl_route_local {
 
 struct sl_route_cloud {
     bool is_enabled; /* true; false makes a connection for this route impossible */
-    struct sl_cloud_target targets[SL_TARGETS_MAX];
+    struct sl_route_target targets[SL_TARGETS_MAX];
     size_t target_count;
     enum sl_unavailable unavailable; /* local */
     uint32_t stream_hold_tokens;     /* 0; SL_HOLD_ALL: verify before sending */
@@ -202,7 +202,7 @@ enum sl_model_kind {
 };
 struct sl_model_choice {
     enum sl_model_kind kind;
-    struct sl_cloud_target target; /* SL_MODEL_TARGET only; borrowed from the policy and `name` */
+    struct sl_route_target target; /* SL_MODEL_TARGET only; borrowed from the policy and `name` */
     const char *alias;             /* what `name` was mapped to, or NULL */
 };
 /* Looks `name` up: aliases of the policy first, then auto, local, cloud, the local model's name
