@@ -23,6 +23,32 @@ void sl_sha256(const void *data, size_t len, uint8_t out[SL_SHA256_BYTES])
     mbedtls_sha256_ret(data, len, out, 0);
 }
 
+/* mbedTLS's context is plain data in 2.28 (no pointers), which is what makes the copy sound. */
+_Static_assert(sizeof(mbedtls_sha256_context) <= sizeof(struct sl_sha256_state),
+               "the opaque state must hold mbedTLS's");
+
+static mbedtls_sha256_context *sha256_context(struct sl_sha256_state *state)
+{
+    return (mbedtls_sha256_context *)(void *)state->opaque;
+}
+
+void sl_sha256_start(struct sl_sha256_state *state)
+{
+    mbedtls_sha256_init(sha256_context(state));
+    mbedtls_sha256_starts_ret(sha256_context(state), 0);
+}
+
+void sl_sha256_update(struct sl_sha256_state *state, const void *data, size_t len)
+{
+    mbedtls_sha256_update_ret(sha256_context(state), data, len);
+}
+
+void sl_sha256_finish(struct sl_sha256_state *state, uint8_t out[SL_SHA256_BYTES])
+{
+    mbedtls_sha256_finish_ret(sha256_context(state), out);
+    sl_wipe(state, sizeof *state);
+}
+
 struct sl_hash {
     mbedtls_sha256_context inner;
     bool has_key;

@@ -30,6 +30,15 @@ void sl_hash_update(struct sl_hash *hash, const void *data, size_t len);
 void sl_hash_finish(struct sl_hash *hash, uint8_t out[SL_SHA256_BYTES]);
 void sl_hash_free(struct sl_hash *hash);
 
+/* Incremental SHA-256 on the caller's stack, with no allocation and nothing to free. A state may be
+ * copied by assignment, so a prefix (a key's block, say) is hashed once and continued many times. */
+struct sl_sha256_state {
+    uint64_t opaque[16];
+};
+void sl_sha256_start(struct sl_sha256_state *state);
+void sl_sha256_update(struct sl_sha256_state *state, const void *data, size_t len);
+void sl_sha256_finish(struct sl_sha256_state *state, uint8_t out[SL_SHA256_BYTES]);
+
 /* AES-256-GCM with a fresh random nonce. `out` gets nonce + ciphertext + tag: `len` +
  * SL_SEAL_OVERHEAD bytes. `bound` is authenticated, not stored: open needs the same. */
 struct sl_cipher; /* a key with its schedule; immutable, shared by threads */
