@@ -39,6 +39,7 @@
 #define SLUICE_CACHE_H
 
 #include "sluice/buf.h"
+#include "sluice/crypto.h"
 #include "sluice/err.h"
 #include "sluice/slice.h"
 
@@ -58,6 +59,7 @@ struct sl_cache_config {
     uint32_t queue_max;       /* puts waiting for the writer; more are dropped and counted */
     uint32_t commit_ms;       /* group commit: what a put waits at most for company */
     uint32_t check_ms_max;    /* integrity check before open returns; the rest is done behind it */
+    uint32_t stale_keep_s;    /* how long past its end an entry is kept for stale_max_s */
     uint32_t retry_s;         /* a store that is off for a passing reason is tried again; 0: never */
     bool has_similar;         /* keep and use the index of similar prompts */
     const char *redis_url;    /* redis://[user:password@]host[:port][/db] or unix:///path; or NULL */
@@ -108,10 +110,7 @@ enum sl_cache_kind {
  * one thread at a time. A builder can be finished once for each kind. */
 struct sl_cache_key_builder {
     const struct sl_cache *cache;
-    uint64_t byte_count;
-    uint32_t state[8];
-    uint32_t fill;
-    uint8_t block[64];
+    struct sl_sha256_state inner;
 };
 
 void sl_cache_key_start(struct sl_cache_key_builder *builder, const struct sl_cache *cache);
