@@ -60,6 +60,9 @@ static void out_wake(struct sl_out *out)
         out->wake(out->wake_ctx);
 }
 
+/* A client this far behind makes its writer wait: some seconds of text, and little memory. */
+#define OUT_HIGH_WATER (128u << 10)
+
 /* Under the lock: drops the bytes that were read, so that the room is there again. */
 static void out_compact(struct sl_out *out)
 {
@@ -67,11 +70,9 @@ static void out_compact(struct sl_out *out)
     out->start = 0;
 }
 
-static bool out_has_room(const struct sl_out *out, size_t len)
+static bool out_must_wait(const struct sl_out *out)
 {
-    size_t waiting = out->bytes.len - out->start;
-    /* A single piece longer than the whole buffer goes in when it is empty, up to the cap. */
-    return waiting == 0 || waiting + len <= out->bytes.len_max;
+    return out->is_open && !out->is_cancelled && out->bytes.len - out->start >= OUT_HIGH_WATER;
 }
 
 enum sl_err sl_out_write(struct sl_out *out, struct sl_slice bytes, uint64_t deadline_ms)
@@ -81,7 +82,7 @@ enum sl_err sl_out_write(struct sl_out *out, struct sl_slice bytes, uint64_t dea
     bool must_wake = false;
     pthread_mutex_lock(&out->lock);
     assert(!out->has_ended);
-    while (err == SL_OK && out->is_open && !out->is_cancelled && !out_has_room(out, bytes.len))
+    while (err == SL_OK && deadline_ms != 0 && out_must_wait(out))
         if (pthread_cond_timedwait(&out->may_write, &out->lock, &until) == ETIMEDOUT)
             err = SL_ERR_TIMEOUT;
     if (out->is_cancelled)

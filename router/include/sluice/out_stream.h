@@ -30,12 +30,13 @@ enum sl_out_outcome {
     SL_OUT_CUT          /* aborted or cancelled */
 };
 
-/* `bytes_max` bounds what waits for the client. NULL when out of memory. */
+/* `bytes_max` bounds what is held or waits for the client. NULL when out of memory. */
 struct sl_out *sl_out_create(size_t bytes_max, sl_wake_fn wake, void *wake_ctx);
 void sl_out_free(struct sl_out *out);
 
-/* Writer. Waits while the buffer is full, until the monotonic deadline. Errors: SL_ERR_CANCELLED,
- * SL_ERR_TIMEOUT (a client that does not read), SL_ERR_MEMORY; SL_ERR_LIMIT while held. */
+/* Writer. Where much waits for a slow client already, waits until there is room or the monotonic
+ * deadline; 0: never waits (a writer on the reader's own thread). Errors: SL_ERR_CANCELLED,
+ * SL_ERR_TIMEOUT (a client that does not read), SL_ERR_LIMIT (bytes_max), SL_ERR_MEMORY. */
 enum sl_err sl_out_write(struct sl_out *out, struct sl_slice bytes,
                          uint64_t deadline_ms) SL_MUST_CHECK;
 /* Writer. Throws away what is held; only before open. */

@@ -7,7 +7,8 @@
  *
  * It has one section per stage, in stage order. A stage reads the sections before its own and
  * writes its own; what the client sent is never edited. Two fields are shared on purpose: `answer`
- * (set by the stage that got one) and `out` (the stream to the client, behind a gate).
+ * (points into the section of the stage that got one) and `out` (the stream to the client, behind a
+ * gate).
  *
  * Birth: `sl_request_create`. Death: the last `sl_request_release`; the access line and the
  * metrics are written there, so that no path can skip them.
@@ -150,12 +151,19 @@ struct sl_lookup_section {
     bool has_local_key, has_cloud_key;
     enum sl_cache_status status;
     int64_t age_s;
-    bool is_cloud_entry; /* the hit is in scrubbed form */
+    bool has_answer;
+    bool is_cloud_entry;         /* the hit is in scrubbed form: `restore` has work to do */
+    struct sl_answer answer;     /* as stored */
+    const char *match;           /* how a similar hit matched; NULL else */
+    struct sl_cache_flight *flight; /* others may wait for this answer, or this for theirs */
+    bool is_leader;
 };
 
 struct sl_infer_section {
     struct sl_prompt *prompt; /* the templated prompt; NULL until counted */
     bool was_run;
+    struct sl_answer answer; /* of the local model; kept for the case that the cloud fails */
+    uint32_t answer_tokens;
     uint64_t first_token_ns;
     uint64_t held_ms; /* how long a stream waited behind the gate */
 };
@@ -167,13 +175,15 @@ struct sl_decide_section {
 };
 
 struct sl_escalate_section {
-    struct sl_cloud_result result;
+    struct sl_cloud_result *result; /* NULL: no cloud was asked; its answer is in scrubbed form */
     bool was_called;
+    bool has_answer;
 };
 
 struct sl_restore_section {
-    struct sl_restorer_set *restorers; /* one a channel, made on demand */
-    uint64_t restored, unresolved;
+    struct sl_restore_filter *filter; /* between the cloud's deltas and `answer` + `out` */
+    struct sl_answer answer;          /* with the values put back */
+    struct sl_restore_stats stats;
 };
 
 struct sl_store_section {
@@ -197,7 +207,9 @@ struct sl_request {
     struct sl_arena *arena;
     atomic_uint references;
     atomic_bool is_cancelled; /* the client went away */
+    struct sl_request *next, *previous; /* in the router's list of live requests */
     uint64_t started_ns;
+    uint64_t queued_ns; /* when it was handed to the workers; 0: never */
     uint64_t deadline_ms;
     uint64_t stage_start_ns[SL_STAGE_COUNT]; /* 0: not entered */
     uint64_t stage_end_ns[SL_STAGE_COUNT];
@@ -222,9 +234,8 @@ struct sl_request {
     struct sl_respond_section respond;
 
     /* shared on purpose */
-    struct sl_answer answer; /* what the client gets; set by look up, infer or escalate + restore */
-    bool has_answer;
-    struct sl_out *out;      /* NULL unless the client asked for a stream */
+    struct sl_answer *answer; /* what the client gets; NULL until look up, infer or restore set it */
+    struct sl_out *out;       /* NULL unless the client asked for a stream */
     struct sl_error error;   /* set where a stage failed */
 };
 
@@ -246,6 +257,22 @@ void sl_request_cancel(struct sl_request *req);
 /* Sets req->error and returns SL_STEP_FAIL. */
 enum sl_step sl_request_fail(struct sl_request *req, enum sl_err code, const char *format, ...)
     SL_PRINTF(3, 4);
+
+/* ---- the stream ---- */
+
+/* Makes `out`, for a client that asked for a stream; called by stage parse. */
+enum sl_err sl_request_make_stream(struct sl_request *req) SL_MUST_CHECK;
+/* Encodes a delta in the client's wire form into `out`, behind or before the gate. An sl_delta_fn. */
+enum sl_err sl_request_stream_delta(void *req, const struct sl_delta *delta);
+/* Makes the decision final: sends the head (edge.respond_head) and opens the gate. Once. */
+void sl_request_open_stream(struct sl_request *req);
+/* Throws away what is held behind the gate. */
+void sl_request_discard_stream(struct sl_request *req);
+/* For stage respond: brings the stream to its end. Opens it and replays `answer` where nothing was
+ * sent yet; a failure after the head is an error event and a cut. */
+void sl_request_finish_stream(struct sl_request *req);
+
+/* ---- describing ---- */
 
 /* Adds the x-sluice-* headers of CONVENTIONS section 2 from the sections as they stand. */
 void sl_request_describe(struct sl_request *req);
