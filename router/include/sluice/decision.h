@@ -21,6 +21,7 @@
 #ifndef SLUICE_DECISION_H
 #define SLUICE_DECISION_H
 
+#include "sluice/confidence.h"
 #include "sluice/err.h"
 #include "sluice/policy.h"
 
@@ -80,21 +81,6 @@ const char *sl_feature_word(enum sl_feature feature); /* "images", …; "" for n
 
 /* What the scrub stage found out about letting the request leave. */
 enum sl_egress { SL_EGRESS_CLEAR, SL_EGRESS_KEEP_LOCAL, SL_EGRESS_BLOCK, SL_EGRESS_FAILED };
-
-/* Where a score came from. */
-enum sl_score_method {
-    SL_SCORE_NONE,
-    SL_SCORE_MEAN_PROBABILITY, /* geometric mean of token probabilities */
-    SL_SCORE_CALIBRATED,       /* probability of being right, fitted on labelled rows */
-    SL_SCORE_PROMPT            /* before generation: prompt log-probability and gate */
-};
-const char *sl_score_method_word(enum sl_score_method method);
-
-struct sl_score {
-    double value; /* 0 to 1; NaN where method is NONE */
-    enum sl_score_method method;
-    uint32_t tokens; /* generated tokens it rests on */
-};
 
 /* How local generation went. Zeroed: not run. */
 enum sl_local_status {

@@ -5,7 +5,7 @@
  * request. A policy is immutable once loaded and shared by reference count; the store swaps the
  * current one when the file changes.
  *
- *     struct sl_policy *policy = sl_policy_store_acquire(store);
+ *     const struct sl_policy *policy = sl_policy_store_acquire(store);
  *     struct sl_route_query query = {.app = app, .model = model, .path = path};
  *     const struct sl_route *route = sl_policy_match(policy, &query);
  *     struct sl_route terms;                        // with the `when` blocks of now applied
@@ -21,17 +21,16 @@
 #ifndef SLUICE_POLICY_H
 #define SLUICE_POLICY_H
 
+#include "sluice/cloud.h"
 #include "sluice/device.h"
 #include "sluice/err.h"
+#include "sluice/pii.h"
 #include "sluice/slice.h"
 
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-struct sl_cloud_provider_config; /* sluice/cloud.h */
-struct sl_pii_detector;          /* sluice/pii.h */
-struct sl_pii_rules;             /* sluice/pii.h */
 struct sl_policy;
 
 /* Which sides may answer and which comes first. `auto`: the box answers and the score decides.
@@ -55,19 +54,11 @@ bool sl_mode_narrow(enum sl_mode route, enum sl_mode request, enum sl_mode *out)
 enum sl_unavailable { SL_UNAVAILABLE_LOCAL, SL_UNAVAILABLE_ERROR };
 /* What becomes of a cloud stream that breaks after its commit. */
 enum sl_resume { SL_RESUME_OFF, SL_RESUME_ON };
-/* Temperature of the cache: which answers may be stored and served. */
+/* How alike a stored request must be: byte for byte, the same but for case, blanks, politeness and
+ * one typo, or of the same meaning. */
 enum sl_cache_similar { SL_CACHE_SIMILAR_OFF, SL_CACHE_SIMILAR_LEXICAL, SL_CACHE_SIMILAR_SEMANTIC };
 
 #define SL_HOLD_ALL UINT32_MAX /* stream_hold_tokens: "all" */
-#define SL_TARGETS_MAX 16      /* fallbacks of one route; more would outlast any deadline */
-
-/* One way out: a provider of the policy, and the model to ask it for. */
-struct sl_route_target {
-    uint32_t provider;   /* index into the policy's providers */
-    const char *model;   /* "": the model that the client named, else the provider's own default */
-    uint32_t weight;     /* among targets of the same rank; 1 */
-    uint32_t rank;       /* 0 first; targets of one rank share by weight, the next rank is fallback */
-};
 
 struct sl_route_local {
     bool is_enabled;               /* true */
@@ -76,6 +67,9 @@ struct sl_route_local {
     float temperature;             /* 0: used where the request gives none */
     uint32_t timeout_ms;           /* 10000: prefill and generation together, queue included */
     uint32_t threads;              /* 0: as configured; a `when` block may set fewer */
+    double memory_available_min;   /* 0.02: less free memory than this share is device pressure */
+    double temperature_max_c;      /* 100; 0: off */
+    double load_max;               /* 0: off; load of a minute per core */
     bool tools_allowed;            /* false: tools go to the cloud with unsupported_feature */
     bool structured_allowed;       /* true: response_format is answered by constrained decoding */
     double prompt_score_min;       /* 0: off; below this P(right) after prefill, no token is made */
@@ -84,7 +78,9 @@ struct sl_route_local {
 
 struct sl_route_cloud {
     bool is_enabled; /* true; false makes a connection for this route impossible */
-    struct sl_route_target targets[SL_TARGETS_MAX];
+    /* Handed to sl_cloud_call as it is. In the order of the file; `model` is "" where the name that
+     * the client used is to be asked for. */
+    struct sl_cloud_target targets[SL_CLOUD_TARGETS_MAX];
     size_t target_count;
     enum sl_unavailable unavailable; /* local */
     uint32_t stream_hold_tokens;     /* 0; SL_HOLD_ALL: verify before sending */
@@ -94,7 +90,6 @@ struct sl_route_cloud {
     double speculative_margin;       /* 0.1: "close" is within this of the threshold */
     double speculative_share_max;    /* 0.05: at most this share of requests may start so */
     const char *system_note;         /* added to the system prompt of what leaves; "" none */
-    bool placeholder_note;           /* true: tell the model to keep placeholders as they are */
     double shadow_share;             /* 0: share of accepted local answers asked in the cloud too */
 };
 
@@ -116,11 +111,6 @@ struct sl_route_cache {
     double temperature_max;       /* 0.3: requests that ask for more variety are not cached */
 };
 
-struct sl_budget {
-    double daily_usd;   /* 0: none */
-    double monthly_usd; /* 0: none */
-};
-
 struct sl_route {
     const char *name; /* given, else "route-1", …; the made catch-all is "default" */
     uint32_t index;   /* position in the file */
@@ -134,7 +124,7 @@ struct sl_route {
     struct sl_route_cloud cloud;
     struct sl_route_stream stream;
     struct sl_route_cache cache;
-    struct sl_budget app_budget; /* per app on this route */
+    struct sl_cloud_budget budget; /* app_…: of this route; global_…: of the file */
     const struct sl_pii_rules *pii_rules;
     const struct sl_pii_detector *pii_detector; /* compiled from the rules at load */
     const struct sl_route_match *match;         /* private */
@@ -158,18 +148,19 @@ struct sl_route_query {
 /* Reads, checks and compiles a policy file. Nothing is connected; keys are not read.
  * Errors: SL_ERR_IO, SL_ERR_INVALID with `FILE:LINE:COLUMN: FIELD: expected …, found …` in the
  * message and the field in `param`, SL_ERR_LIMIT (over 1 MiB), SL_ERR_MEMORY. */
-enum sl_err sl_policy_load(const char *path, struct sl_policy **out,
+enum sl_err sl_policy_load(const char *path, const struct sl_policy **out,
                            struct sl_error *error) SL_MUST_CHECK;
 /* The same from memory; `name` takes the file's place in messages. */
-enum sl_err sl_policy_load_text(const char *name, struct sl_slice text, struct sl_policy **out,
-                                struct sl_error *error) SL_MUST_CHECK;
+enum sl_err sl_policy_load_text(const char *name, struct sl_slice text,
+                                const struct sl_policy **out, struct sl_error *error) SL_MUST_CHECK;
 /* The policy that ships: policies/default.json, compiled in. */
-enum sl_err sl_policy_default(struct sl_policy **out, struct sl_error *error) SL_MUST_CHECK;
+enum sl_err sl_policy_default(const struct sl_policy **out, struct sl_error *error) SL_MUST_CHECK;
 /* The text of it, for `--print-policy`. */
 struct sl_slice sl_policy_default_text(void);
 
-struct sl_policy *sl_policy_acquire(struct sl_policy *policy);
-void sl_policy_release(struct sl_policy *policy); /* NULL is fine */
+/* The count is the only thing that changes in a policy; holders see it as constant. */
+const struct sl_policy *sl_policy_acquire(const struct sl_policy *policy);
+void sl_policy_release(const struct sl_policy *policy); /* NULL is fine */
 
 /* ---- reading ---- */
 
@@ -180,7 +171,6 @@ const struct sl_route *sl_policy_route(const struct sl_policy *policy, size_t id
 size_t sl_policy_provider_count(const struct sl_policy *policy);
 /* Borrowed from the policy. The array is what sl_cloud_create takes. */
 const struct sl_cloud_provider_config *sl_policy_providers(const struct sl_policy *policy);
-struct sl_budget sl_policy_budget(const struct sl_policy *policy); /* of the whole box */
 /* False: `cloud.enabled: false` at the top of the file; no route may leave the box. */
 bool sl_policy_cloud_is_enabled(const struct sl_policy *policy);
 
@@ -202,12 +192,12 @@ enum sl_model_kind {
 };
 struct sl_model_choice {
     enum sl_model_kind kind;
-    struct sl_route_target target; /* SL_MODEL_TARGET only; borrowed from the policy and `name` */
+    struct sl_cloud_target target; /* SL_MODEL_TARGET only; `model` may borrow from the look-up */
     const char *alias;             /* what `name` was mapped to, or NULL */
 };
 /* Looks `name` up: aliases of the policy first, then auto, local, cloud, the local model's name
  * (`local_model`, may be NULL), `provider/model` and the models that providers list. */
-void sl_policy_model(const struct sl_policy *policy, struct sl_slice name, const char *local_model,
+void sl_policy_model(const struct sl_policy *policy, const char *name, const char *local_model,
                      struct sl_model_choice *out);
 /* The names a client may use, for GET /v1/models: calls `each` once a name. */
 typedef void (*sl_model_name_fn)(void *ctx, const char *name, const char *owned_by);
@@ -239,7 +229,7 @@ enum sl_err sl_policy_store_start(struct sl_policy_store *store,
 /* Stops the thread, drops the store's reference. NULL is fine. */
 void sl_policy_store_close(struct sl_policy_store *store);
 /* The policy of now, with a reference for the caller. */
-struct sl_policy *sl_policy_store_acquire(struct sl_policy_store *store);
+const struct sl_policy *sl_policy_store_acquire(struct sl_policy_store *store);
 /* Reads the file again now (SIGHUP, an admin call). On failure the old policy stays. */
 enum sl_err sl_policy_store_reload(struct sl_policy_store *store,
                                    struct sl_error *error) SL_MUST_CHECK;
