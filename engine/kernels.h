@@ -164,8 +164,9 @@ struct sl_kernels {
 /* The table in force: the best this CPU has, or what SLUICE_KERNELS or sl_kernels_select asked
  * for. Any thread. */
 const struct sl_kernels *sl_kernels(void);
-/* Forces one by name ("ref", "avx2", "avx512", "neon"; NULL: back to the best). SL_ERR_UNSUPPORTED
- * where this CPU or build lacks it, SL_ERR_INVALID for another word. Not while products run. */
+/* Forces one by name ("ref", "avx2", "avx512", "neon"; NULL: SLUICE_KERNELS, else the best).
+ * SL_ERR_UNSUPPORTED where this CPU or build lacks it, SL_ERR_INVALID for another word. Not while
+ * products run. */
 enum sl_err sl_kernels_select(const char *name, struct sl_error *error) SL_MUST_CHECK;
 /* The tables that this CPU can run, the reference first; ends with NULL. For tests and tools. */
 const struct sl_kernels *const *sl_kernels_available(void);

@@ -149,7 +149,7 @@ struct sl_type_traits {
 
 /* NULL for a type that Sluice does not read. */
 const struct sl_type_traits *sl_type_traits(uint32_t type);
-/* "Q4_K", or "type 17" style text for what is not in the table: for messages. */
+/* "Q4_K"; "an unknown type" for what is not in the table: for messages. */
 const char *sl_type_name(uint32_t type);
 /* Bytes of a row; `columns` must be a multiple of the block size. */
 size_t sl_type_row_bytes(uint32_t type, size_t columns);

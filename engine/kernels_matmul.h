@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What matmul.c asks of a CPU's kernels, and the forms that activations take to meet them.
+ * Private to matmul.c and kernels_*.c.
+ *
+ * Two ways through a matrix:
+ *  - `rows`: some rows, as stored, times up to SL_TOKEN_TILE tokens. Weights are read once from
+ *    memory and expanded in registers: generation, where memory bandwidth is the limit.
+ *  - `panel`: SL_PANEL_ROWS rows are expanded once into worker scratch, interleaved so that one
+ *    register holds the same columns of all of them, and multiplied with every token of a batch:
+ *    prefill, where arithmetic is the limit. A CPU without a panel form uses `rows` for batches.
+ */
+#ifndef SLUICE_ENGINE_KERNELS_MATMUL_H
+#define SLUICE_ENGINE_KERNELS_MATMUL_H
+
+#include "kernels.h"
+
+#define SL_TOKEN_TILE 4   /* tokens that `rows` handles at once: accumulators fit 16 registers */
+#define SL_PANEL_ROWS 16  /* floats in a 512-bit register */
+#define SL_SUB_BLOCK 16   /* the finest run of weights with a scale of its own (Q2_K, Q3_K, Q6_K) */
+
+/* x (tokens, cols) as kernels want it. For quantized weights: x[i] = d[i / 32] * q[i]. */
+struct sl_activations {
+    uint32_t cols;
+    uint32_t tokens;
+    const float *x;    /* (token, col), x_stride floats apart: for F32, F16, BF16 weights */
+    size_t x_stride;
+    int8_t *q;         /* (token, col), q_stride bytes apart, zero from cols to q_stride */
+    size_t q_stride;   /* multiple of 64 */
+    float *d;          /* (token, block of 32), d_stride floats apart, zero past the last block */
+    size_t d_stride;   /* multiple of 16 */
+    float *sums;       /* (token, run of 16): d * sum of q; 2 * d_stride floats apart */
+    int32_t *offsets;  /* (token, run of 16): -128 * sum of q, as wide as sums: what weights stored
+                        * with 128 added contribute too much */
+};
+
+/* y[t * y_stride + r] = row r of `weights` . token first_token + t, for r < rows, t < tokens <=
+ * SL_TOKEN_TILE. */
+typedef void sl_rows_fn(const uint8_t *weights, size_t row_bytes, uint32_t rows,
+                        const struct sl_activations *x, uint32_t first_token, uint32_t tokens,
+                        float *y, size_t y_stride);
+
+/* Expands up to SL_PANEL_ROWS rows (missing ones become zero) of `cols` into `panel`. */
+typedef void sl_panel_pack_fn(const uint8_t *weights, size_t row_bytes, uint32_t rows,
+                              uint32_t cols, void *panel);
+/* All tokens times the panel; writes the first `rows` of each token. */
+typedef void sl_panel_multiply_fn(const void *panel, uint32_t rows, const struct sl_activations *x,
+                                  float *y, size_t y_stride);
+
+struct sl_panel {
+    sl_panel_pack_fn *pack;         /* NULL: this type has no panel form here */
+    sl_panel_multiply_fn *multiply;
+};
+
+struct sl_matmul_kernels {
+    /* Fills row `token` of q, d, sums and offsets from x. */
+    void (*quantize)(struct sl_activations *activations, uint32_t token);
+    sl_rows_fn *rows[SL_TYPE_COUNT];
+    struct sl_panel panel[SL_TYPE_COUNT];
+    uint32_t panel_tokens_min; /* from how many tokens on a panel pays */
+};
+
+/* Bytes of the largest panel form: floats. The int8 form with a scale, a minimum per run of 16
+ * takes 1.5 bytes a weight. */
+static inline size_t sl_panel_bytes_max(uint32_t cols)
+{
+    return ((size_t)cols + 63) / 64 * 64 * SL_PANEL_ROWS * sizeof(float) + 4096;
+}
+
+/* ---- the plain form of quantized weights ---- */
+
+/* 256 weights (or fewer, for plain blocks) as w = scale[i / 16] * code[i] + min[i / 16]. */
+struct sl_codes {
+    int8_t code[SL_SUPER_BLOCK];
+    float scale[SL_SUPER_BLOCK / SL_SUB_BLOCK];
+    float min[SL_SUPER_BLOCK / SL_SUB_BLOCK];
+};
+
+/* Unpacks one block of a quantized type: the reference for every other unpacking. */
+typedef void sl_codes_fn(const void *block, struct sl_codes *out);
+extern sl_codes_fn *const sl_codes_unpack[SL_TYPE_COUNT];
+
+/* Portable pieces that the tables of several CPUs share. */
+void sl_ref_quantize(struct sl_activations *activations, uint32_t token);
+void sl_ref_rope(float *x, uint32_t heads, uint32_t head_dim, uint32_t rot_dims,
+                 const float *cos_sin, enum sl_rope_style style);
+void sl_ref_attend(const struct sl_attend *attend);
+
+extern const struct sl_kernels sl_kernels_ref;
+#if defined(SLUICE_KERNELS_X86)
+extern const struct sl_kernels sl_kernels_avx2;
+extern const struct sl_kernels sl_kernels_avx512;
+#elif defined(SLUICE_KERNELS_NEON)
+extern const struct sl_kernels sl_kernels_neon;
+#endif
+
+#endif

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Matrix products of kernels.h: lays out the caller's scratch, has the activations quantized once,
+ * and splits the rows of all jobs over the pool. The arithmetic is the kernels'.
+ *
+ * Scratch, in this order, each part aligned to SL_SCRATCH_ALIGN:
+ *   q (tokens, cols) | d | sums | offsets | panel of worker 0 | panel of worker 1 | ...
+ *
+ * Threads: called by the thread that owns the pool; workers touch their own panel and rows.
+ */
+#include "kernels_matmul.h"
+
+#include <assert.h>
+
+/* Names in messages are cut: a file may hold names of 64 KiB. */
+#define NAME_SHOWN 64
+
+static size_t align_up(size_t bytes, size_t to)
+{
+    return (bytes + to - 1) / to * to;
+}
+
+/* ---- matrices ---- */
+
+enum sl_err sl_matrix_init(struct sl_matrix *matrix, const struct sl_gguf_tensor *tensor,
+                           struct sl_error *error)
+{
+    const int name_len = tensor->name.len < NAME_SHOWN ? (int)tensor->name.len : NAME_SHOWN;
+    if (sl_type_traits(tensor->type) == NULL)
+        return sl_error_set(error, SL_ERR_UNSUPPORTED, "tensor %.*s: type %u is not supported",
+                            name_len, tensor->name.data, tensor->type);
+    uint64_t rows = 1;
+    for (uint32_t i = 1; i < SL_GGUF_DIMS_MAX; i++)
+        rows *= tensor->dims[i]; /* cannot overflow: the reader multiplied them */
+    if (tensor->dims[0] > INT32_MAX || rows > INT32_MAX)
+        return sl_error_set(error, SL_ERR_FORMAT, "tensor %.*s: %llu by %llu is no matrix",
+                            name_len, tensor->name.data, (unsigned long long)rows,
+                            (unsigned long long)tensor->dims[0]);
+    *matrix = (struct sl_matrix){
+        .type = tensor->type,
+        .rows = (uint32_t)rows,
+        .cols = (uint32_t)tensor->dims[0],
+        .row_bytes = sl_type_row_bytes(tensor->type, tensor->dims[0]),
+        .data = tensor->data,
+    };
+    return SL_OK;
+}
+
+struct sl_matrix sl_matrix_rows(const struct sl_matrix *matrix, uint32_t first, uint32_t rows)
+{
+    assert(first <= matrix->rows && rows <= matrix->rows - first);
+    struct sl_matrix part = *matrix;
+    part.data += first * matrix->row_bytes;
+    part.rows = rows;
+    return part;
+}
+
+void sl_matrix_row(const struct sl_matrix *matrix, uint32_t row, float *out)
+{
+    assert(row < matrix->rows);
+    sl_type_traits(matrix->type)->dequantize(matrix->data + row * matrix->row_bytes, out,
+                                             matrix->cols);
+}
+
+/* ---- scratch ---- */
+
+struct layout {
+    size_t q, d, sums, offsets, panels, panel_bytes, total;
+    size_t q_stride, d_stride;
+};
+
+static struct layout lay_out(uint32_t cols, uint32_t tokens, uint32_t threads)
+{
+    struct layout layout = {.q_stride = align_up(cols, 64)};
+    layout.d_stride = align_up(layout.q_stride / SL_BLOCK, 16);
+    layout.panel_bytes = align_up(sl_panel_bytes_max(cols), SL_SCRATCH_ALIGN);
+    layout.d = align_up(layout.q_stride * tokens, SL_SCRATCH_ALIGN);
+    layout.sums = layout.d + layout.d_stride * tokens * sizeof(float);
+    layout.offsets = layout.sums + 2 * layout.d_stride * tokens * sizeof(float);
+    layout.panels = layout.offsets + 2 * layout.d_stride * tokens * sizeof(int32_t);
+    layout.total = layout.panels + layout.panel_bytes * threads;
+    return layout;
+}
+
+size_t sl_matmul_scratch_bytes(uint32_t cols_max, uint32_t tokens_max, uint32_t threads_max)
+{
+    return lay_out(cols_max, tokens_max, threads_max).total;
+}
+
+/* ---- products ---- */
+
+struct product {
+    const struct sl_matmul_kernels *kernels;
+    const struct sl_matmul_job *jobs;
+    uint32_t job_count;
+    struct sl_activations x;
+    uint8_t *panels;
+    size_t panel_bytes;
+};
+
+static uint32_t groups_of(const struct sl_matmul_job *job)
+{
+    return (job->matrix->rows + SL_PANEL_ROWS - 1) / SL_PANEL_ROWS;
+}
+
+static void quantize_tokens(void *ctx, uint32_t begin, uint32_t end, uint32_t worker)
+{
+    struct product *product = ctx;
+    (void)worker;
+    for (uint32_t token = begin; token < end; token++)
+        product->kernels->quantize(&product->x, token);
+}
+
+/* Rows as stored times all tokens, a tile of tokens at a time so that rows stay in the L1 cache. */
+static void multiply_rows(const struct product *product, const struct sl_matmul_job *job,
+                          uint32_t first, uint32_t rows)
+{
+    const struct sl_matrix *matrix = job->matrix;
+    const uint8_t *weights = matrix->data + first * matrix->row_bytes;
+    for (uint32_t token = 0; token < product->x.tokens; token += SL_TOKEN_TILE) {
+        const uint32_t left = product->x.tokens - token;
+        product->kernels->rows[matrix->type](weights, matrix->row_bytes, rows, &product->x, token,
+                                             left < SL_TOKEN_TILE ? left : SL_TOKEN_TILE,
+                                             job->y + token * job->y_stride + first,
+                                             job->y_stride);
+    }
+}
+
+/* Row groups [begin, end) of one job. */
+static void multiply_groups(const struct product *product, const struct sl_matmul_job *job,
+                            uint32_t begin, uint32_t end, uint32_t worker)
+{
+    const struct sl_matrix *matrix = job->matrix;
+    const struct sl_panel *panel = &product->kernels->panel[matrix->type];
+    const bool uses_panel =
+        panel->pack != NULL && product->x.tokens >= product->kernels->panel_tokens_min;
+    const uint32_t rows_end =
+        end * SL_PANEL_ROWS < matrix->rows ? end * SL_PANEL_ROWS : matrix->rows;
+    uint32_t first = begin * SL_PANEL_ROWS;
+    if (product->x.tokens <= SL_TOKEN_TILE) {
+        multiply_rows(product, job, first, rows_end - first);
+        return;
+    }
+    void *scratch = product->panels + worker * product->panel_bytes;
+    for (; first < rows_end; first += SL_PANEL_ROWS) {
+        const uint32_t left = rows_end - first;
+        const uint32_t rows = left < SL_PANEL_ROWS ? left : SL_PANEL_ROWS;
+        if (!uses_panel) {
+            multiply_rows(product, job, first, rows);
+            continue;
+        }
+        panel->pack(matrix->data + first * matrix->row_bytes, matrix->row_bytes, rows,
+                    matrix->cols, scratch);
+        panel->multiply(scratch, rows, &product->x, job->y + first, job->y_stride);
+    }
+}
+
+/* Row groups [begin, end) of all jobs, counted through. */
+static void multiply_range(void *ctx, uint32_t begin, uint32_t end, uint32_t worker)
+{
+    const struct product *product = ctx;
+    uint32_t passed = 0;
+    for (uint32_t i = 0; i < product->job_count && passed < end; i++) {
+        const uint32_t groups = groups_of(&product->jobs[i]);
+        const uint32_t from = begin > passed ? begin - passed : 0;
+        const uint32_t to = end - passed < groups ? end - passed : groups;
+        if (from < to)
+            multiply_groups(product, &product->jobs[i], from, to, worker);
+        passed += groups;
+    }
+}
+
+void sl_matmul_jobs(struct sl_pool *pool, const struct sl_matmul_job *jobs, uint32_t job_count,
+                    const float *x, size_t x_stride, uint32_t tokens, void *scratch)
+{
+    if (tokens == 0 || job_count == 0)
+        return;
+    const uint32_t cols = jobs[0].matrix->cols;
+    const struct layout layout = lay_out(cols, tokens, sl_pool_threads(pool));
+    uint8_t *base = scratch;
+    struct product product = {
+        .kernels = sl_kernels()->matmul,
+        .jobs = jobs,
+        .job_count = job_count,
+        .x = {.cols = cols, .tokens = tokens, .x = x, .x_stride = x_stride,
+              .q = (int8_t *)base, .q_stride = layout.q_stride,
+              .d = (float *)(base + layout.d), .d_stride = layout.d_stride,
+              .sums = (float *)(base + layout.sums),
+              .offsets = (int32_t *)(base + layout.offsets)},
+        .panels = base + layout.panels,
+        .panel_bytes = layout.panel_bytes,
+    };
+    uint32_t groups = 0;
+    bool is_quantized = false;
+    for (uint32_t i = 0; i < job_count; i++) {
+        assert(jobs[i].matrix->cols == cols);
+        groups += groups_of(&jobs[i]);
+        is_quantized |= sl_type_traits(jobs[i].matrix->type)->is_quantized;
+    }
+    if (is_quantized)
+        sl_pool_for(pool, tokens, 8, quantize_tokens, &product); /* 8 tokens: worth a hand-over */
+    sl_pool_for(pool, groups, 1, multiply_range, &product);
+}
+
+void sl_matmul(struct sl_pool *pool, const struct sl_matrix *matrix, const float *x,
+               uint32_t tokens, float *y, void *scratch)
+{
+    const struct sl_matmul_job job = {matrix, y, matrix->rows};
+    sl_matmul_jobs(pool, &job, 1, x, matrix->cols, tokens, scratch);
+}
