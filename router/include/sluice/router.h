@@ -20,6 +20,7 @@
 
 /* The three stages that belong to the gateway. */
 struct sl_edge_stages {
+    void *ctx; /* the gateway's own; its stages find it through sl_router_get_config() */
     enum sl_step (*parse)(struct sl_request *req);
     enum sl_step (*authenticate)(struct sl_request *req);
     enum sl_step (*respond)(struct sl_request *req);
