@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Owns: Q, K and V with all that happens to them, and how attention is cut into pieces for the pool.
+ * Leaves to others: the arithmetic of a piece (kernels->attend), pages (kv_cache.c).
+ *
+ * A piece is one KV head and a block of queries: the query heads of its group times some tokens of
+ * one sequence. It walks over the pages that any of these tokens sees; softmax is online, so no row
+ * of scores exists and a page is unpacked once for all queries of the piece. Queries are laid out
+ * (kv head, token, group, head_dim) beforehand so that a piece is evenly spaced.
+ *
+ * Threads: pieces run on any worker and write to disjoint rows.
+ */
+#include "forward_internal.h"
+
+#include <string.h>
+
+/* Most queries of a piece: whole groups, and at least one. */
+#define PIECE_QUERIES_MAX (SL_ATTEND_QUERIES > SL_HEADS_MAX ? SL_ATTEND_QUERIES : SL_HEADS_MAX)
+
+static void finish_head(const struct sl_forward *forward, float *head, const float *norm,
+                        const float *angles)
+{
+    const struct sl_hparams *hparams = &forward->model->hparams;
+    if (norm != NULL)
+        forward->kernels->rms_norm(head, head, norm, hparams->head_dim, hparams->norm_epsilon);
+    if (angles != NULL)
+        forward->kernels->rope(head, 1, hparams->head_dim, hparams->rope_dims, angles,
+                               hparams->rope_style);
+}
+
+static void add_biases(const struct sl_forward *forward, float *q, float *k, float *v)
+{
+    const struct sl_hparams *hparams = &forward->model->hparams;
+    const struct sl_layer *layer = forward->layer;
+    const size_t q_width = (size_t)hparams->head_count * hparams->head_dim;
+    const size_t kv_width = (size_t)hparams->head_count_kv * hparams->head_dim;
+    if (layer->q_bias != NULL)
+        forward->kernels->add(q, q, layer->q_bias, q_width);
+    if (layer->k_bias != NULL)
+        forward->kernels->add(k, k, layer->k_bias, kv_width);
+    if (layer->v_bias != NULL)
+        forward->kernels->add(v, v, layer->v_bias, kv_width);
+}
+
+/* Copies the query heads of one token to where their pieces read them. */
+static void pack_queries(struct sl_forward *forward, uint32_t row, const float *q)
+{
+    const struct sl_hparams *hparams = &forward->model->hparams;
+    const size_t group = hparams->head_count / hparams->head_count_kv;
+    const size_t chunk = group * hparams->head_dim;
+    for (size_t head = 0; head < hparams->head_count_kv; head++)
+        memcpy(forward->packed + (head * forward->token_count + row) * chunk, q + head * chunk,
+               chunk * sizeof *q);
+}
+
+static void store_in_page(struct sl_forward *forward, uint32_t row, const float *k, const float *v)
+{
+    const struct sl_hparams *hparams = &forward->model->hparams;
+    const struct sl_span *span = &forward->spans[forward->span_of[row]];
+    const uint32_t position = forward->positions[row];
+    const uint32_t page = span->sequence->pages[position / SL_KV_PAGE_TOKENS];
+    const enum sl_kv_format format = sl_kv_cache_format(forward->cache);
+    const size_t offset = position % SL_KV_PAGE_TOKENS * sl_kv_row_bytes(forward->cache);
+    for (uint32_t head = 0; head < hparams->head_count_kv; head++) {
+        const size_t at = (size_t)head * hparams->head_dim;
+        uint8_t *keys = sl_kv_block(forward->cache, page, forward->layer_idx, false, head);
+        uint8_t *values = sl_kv_block(forward->cache, page, forward->layer_idx, true, head);
+        sl_kv_store(format, keys + offset, k + at, hparams->head_dim);
+        sl_kv_store(format, values + offset, v + at, hparams->head_dim);
+    }
+}
+
+static void finish_qkv_rows(void *context, uint32_t begin, uint32_t end, uint32_t worker)
+{
+    (void)worker;
+    struct sl_forward *forward = context;
+    const struct sl_hparams *hparams = &forward->model->hparams;
+    const struct sl_layer *layer = forward->layer;
+    const uint32_t dim = hparams->head_dim;
+    const float *all_angles =
+        forward->angles[layer->is_sliding ? SL_ROPE_SLIDING : SL_ROPE_GLOBAL];
+    for (uint32_t row = begin; row < end; row++) {
+        float *q = forward->q + (size_t)row * hparams->head_count * dim;
+        float *k = forward->k + (size_t)row * hparams->head_count_kv * dim;
+        float *v = forward->v + (size_t)row * hparams->head_count_kv * dim;
+        const float *angles = layer->has_rope ? all_angles + (size_t)row * hparams->rope_dims : NULL;
+        add_biases(forward, q, k, v);
+        for (uint32_t head = 0; head < hparams->head_count; head++)
+            finish_head(forward, q + (size_t)head * dim, layer->q_norm, angles);
+        for (uint32_t head = 0; head < hparams->head_count_kv; head++)
+            finish_head(forward, k + (size_t)head * dim, layer->k_norm, angles);
+        pack_queries(forward, row, q);
+        if (forward->cache != NULL)
+            store_in_page(forward, row, k, v);
+    }
+}
+
+void sl_forward_qkv(struct sl_forward *forward, const float *input)
+{
+    const struct sl_hparams *hparams = &forward->model->hparams;
+    const struct sl_layer *layer = forward->layer;
+    const size_t q_width = (size_t)hparams->head_count * hparams->head_dim;
+    const size_t kv_width = (size_t)hparams->head_count_kv * hparams->head_dim;
+    const struct sl_matmul_job jobs[] = {{&layer->q, forward->q, q_width},
+                                         {&layer->k, forward->k, kv_width},
+                                         {&layer->v, forward->v, kv_width}};
+    sl_matmul_jobs(forward->pool, jobs, 3, input, hparams->embedding_size, forward->token_count,
+                   forward->scratch);
+    sl_forward_rows(forward, forward->token_count, finish_qkv_rows);
+}
+
+/* ---- pieces ---- */
+
+/* The part of a piece that does not change from run to run. */
+static struct sl_attend start_piece(struct sl_forward *forward, uint32_t head, uint32_t first_row,
+                                    uint32_t rows, uint32_t worker)
+{
+    const struct sl_hparams *hparams = &forward->model->hparams;
+    const uint32_t group = hparams->head_count / hparams->head_count_kv;
+    const size_t at = ((size_t)head * forward->token_count + first_row) * group;
+    struct sl_attend attend = {
+        .head_dim = hparams->head_dim,
+        .queries = rows * group,
+        .q = forward->packed + at * hparams->head_dim,
+        .q_stride = hparams->head_dim,
+        .scale = hparams->attention_scale,
+        .softcap = hparams->attention_softcap,
+        .max = forward->max + at,
+        .sum = forward->sum + at,
+        .acc = forward->acc + at * hparams->head_dim,
+        .acc_stride = hparams->head_dim,
+        .scratch = forward->attend_scratch + (size_t)worker * SL_ATTEND_SCRATCH_FLOATS,
+    };
+    sl_attend_begin(&attend);
+    return attend;
+}
+
+/* Normalises, and puts the heads of each token where the output matrix reads them. */
+static void end_piece(struct sl_forward *forward, const struct sl_attend *attend, uint32_t head,
+                      uint32_t first_row, uint32_t rows)
+{
+    const struct sl_hparams *hparams = &forward->model->hparams;
+    const size_t chunk =
+        (size_t)(hparams->head_count / hparams->head_count_kv) * hparams->head_dim;
+    const size_t width = (size_t)hparams->head_count * hparams->head_dim;
+    sl_attend_end(attend);
+    for (uint32_t row = 0; row < rows; row++)
+        memcpy(forward->mixed + (first_row + row) * width + head * chunk,
+               attend->acc + row * chunk, chunk * sizeof(float));
+}
+
+static uint32_t rows_of_piece(const struct sl_forward *forward)
+{
+    const struct sl_hparams *hparams = &forward->model->hparams;
+    uint32_t rows = SL_ATTEND_QUERIES / (hparams->head_count / hparams->head_count_kv);
+    return rows > 0 ? rows : 1;
+}
+
+/* Clamps position `at`, relative to a page that begins at `begin`, to [0, count]. */
+static uint32_t within_page(uint32_t at, uint32_t begin, uint32_t count)
+{
+    if (at <= begin)
+        return 0;
+    return at - begin < count ? at - begin : count;
+}
+
+/* Which positions of a page each query sees: up to its own, and from its window's start on. */
+static void see_page(const struct sl_forward *forward, uint32_t first_row, uint32_t rows,
+                     uint32_t page_begin, uint32_t page_positions, uint32_t *first, uint32_t *end)
+{
+    const struct sl_hparams *hparams = &forward->model->hparams;
+    const uint32_t group = hparams->head_count / hparams->head_count_kv;
+    for (uint32_t row = 0; row < rows; row++) {
+        const uint32_t seen_end = forward->positions[first_row + row] + 1;
+        const uint32_t seen_begin =
+            forward->layer->is_sliding && seen_end > hparams->window ? seen_end - hparams->window
+                                                                     : 0;
+        const uint32_t from = within_page(seen_begin, page_begin, page_positions);
+        const uint32_t to = within_page(seen_end, page_begin, page_positions);
+        for (uint32_t idx = 0; idx < group; idx++) {
+            first[row * group + idx] = from;
+            end[row * group + idx] = to;
+        }
+    }
+}
+
+static void attend_piece(struct sl_forward *forward, uint32_t head, uint32_t first_row,
+                         uint32_t rows, uint32_t worker)
+{
+    const struct sl_hparams *hparams = &forward->model->hparams;
+    const struct sl_span *span = &forward->spans[forward->span_of[first_row]];
+    uint32_t first[PIECE_QUERIES_MAX];
+    uint32_t end[PIECE_QUERIES_MAX];
+    struct sl_attend attend = start_piece(forward, head, first_row, rows, worker);
+    attend.format = sl_kv_cache_format(forward->cache);
+    attend.k_stride = attend.v_stride = sl_kv_row_bytes(forward->cache);
+    attend.first = first;
+    attend.end = end;
+    const uint32_t seen_end = forward->positions[first_row + rows - 1] + 1;
+    const uint32_t oldest_end = forward->positions[first_row] + 1;
+    const uint32_t seen_begin =
+        forward->layer->is_sliding && oldest_end > hparams->window ? oldest_end - hparams->window
+                                                                   : 0;
+    for (uint32_t page = seen_begin / SL_KV_PAGE_TOKENS; page * SL_KV_PAGE_TOKENS < seen_end;
+         page++) {
+        const uint32_t begin = page * SL_KV_PAGE_TOKENS;
+        attend.positions =
+            seen_end - begin < SL_KV_PAGE_TOKENS ? seen_end - begin : SL_KV_PAGE_TOKENS;
+        see_page(forward, first_row, rows, begin, attend.positions, first, end);
+        const uint32_t idx = span->sequence->pages[page];
+        attend.k = sl_kv_block(forward->cache, idx, forward->layer_idx, false, head);
+        attend.v = sl_kv_block(forward->cache, idx, forward->layer_idx, true, head);
+        forward->kernels->attend(&attend);
+    }
+    end_piece(forward, &attend, head, first_row, rows);
+}
+
+/* Pieces are numbered (block of rows, head); blocks do not cross sequences. */
+static void attend_pieces(void *context, uint32_t begin, uint32_t end, uint32_t worker)
+{
+    struct sl_forward *forward = context;
+    const uint32_t heads = forward->model->hparams.head_count_kv;
+    const uint32_t block_rows = rows_of_piece(forward);
+    uint32_t piece = 0;
+    uint32_t row = 0;
+    for (uint32_t span = 0; span < forward->span_count && piece < end; span++) {
+        const uint32_t span_end = row + forward->spans[span].count;
+        while (row < span_end && piece < end) {
+            const uint32_t rows = span_end - row < block_rows ? span_end - row : block_rows;
+            for (uint32_t head = 0; head < heads; head++, piece++)
+                if (piece >= begin && piece < end)
+                    attend_piece(forward, head, row, rows, worker);
+            row += rows;
+        }
+    }
+}
+
+void sl_forward_attend_pages(struct sl_forward *forward)
+{
+    const uint32_t block_rows = rows_of_piece(forward);
+    uint32_t blocks = 0;
+    for (uint32_t span = 0; span < forward->span_count; span++)
+        blocks += (forward->spans[span].count + block_rows - 1) / block_rows;
+    sl_pool_for(forward->pool, blocks * forward->model->hparams.head_count_kv, 1, attend_pieces,
+                forward);
+}
+
+/* ---- both ways: encoders ---- */
+
+static void attend_all_pieces(void *context, uint32_t begin, uint32_t end, uint32_t worker)
+{
+    struct sl_forward *forward = context;
+    const struct sl_hparams *hparams = &forward->model->hparams;
+    const uint32_t block_rows = rows_of_piece(forward);
+    const size_t stride = (size_t)hparams->head_count_kv * hparams->head_dim * sizeof(float);
+    uint32_t first[PIECE_QUERIES_MAX];
+    uint32_t last[PIECE_QUERIES_MAX];
+    for (uint32_t idx = 0; idx < PIECE_QUERIES_MAX; idx++) {
+        first[idx] = 0;
+        last[idx] = forward->token_count;
+    }
+    for (uint32_t piece = begin; piece < end; piece++) {
+        const uint32_t head = piece % hparams->head_count_kv;
+        const uint32_t row = piece / hparams->head_count_kv * block_rows;
+        const uint32_t left = forward->token_count - row;
+        const uint32_t rows = left < block_rows ? left : block_rows;
+        struct sl_attend attend = start_piece(forward, head, row, rows, worker);
+        attend.format = SL_KV_FORMAT_F32;
+        attend.positions = forward->token_count;
+        attend.k = forward->k + (size_t)head * hparams->head_dim;
+        attend.v = forward->v + (size_t)head * hparams->head_dim;
+        attend.k_stride = attend.v_stride = stride;
+        attend.first = first;
+        attend.end = last;
+        forward->kernels->attend(&attend);
+        end_piece(forward, &attend, head, row, rows);
+    }
+}
+
+void sl_forward_attend_both_ways(struct sl_forward *forward)
+{
+    const uint32_t block_rows = rows_of_piece(forward);
+    const uint32_t blocks = (forward->token_count + block_rows - 1) / block_rows;
+    sl_pool_for(forward->pool, blocks * forward->model->hparams.head_count_kv, 1,
+                attend_all_pieces, forward);
+}
