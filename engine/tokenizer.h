@@ -21,6 +21,7 @@
 #define SLUICE_ENGINE_TOKENIZER_H
 
 #include "gguf.h"
+#include "sluice/buf.h"
 #include "sluice/err.h"
 #include "sluice/slice.h"
 
@@ -54,7 +55,7 @@ void sl_tokenizer_free(struct sl_tokenizer *tokenizer);
  * (BOS, EOS, CLS, SEP), as its file says. `parse_special`: text that spells a control token becomes
  * that token; without it such text stays text (user-defined tokens are matched in both cases).
  * Invalid UTF-8 is read as the reference implementation reads it and never refused.
- * Time is O(n log n). Errors: SL_ERR_MEMORY, SL_ERR_LIMIT (text over 1 GiB). */
+ * Time is O(n log n). Errors: SL_ERR_MEMORY, SL_ERR_LIMIT (text over 256 MiB). */
 enum sl_err sl_tokenizer_encode(const struct sl_tokenizer *tokenizer, struct sl_slice text,
                                 bool add_special, bool parse_special, struct sl_tokens *tokens,
                                 struct sl_error *error) SL_MUST_CHECK;
@@ -70,7 +71,7 @@ uint32_t sl_tokenizer_vocab_size(const struct sl_tokenizer *tokenizer);
 bool sl_tokenizer_is_control(const struct sl_tokenizer *tokenizer, int32_t id);
 /* A token that ends an answer: EOS, EOT, EOM, by the file's keys or by well-known names. */
 bool sl_tokenizer_is_end(const struct sl_tokenizer *tokenizer, int32_t id);
-/* SL_TOKEN_NONE where the file has none. CLS counts as BOS and SEP as EOS. */
+/* SL_TOKEN_NONE where the file has none. CLS counts as BOS. */
 int32_t sl_tokenizer_bos(const struct sl_tokenizer *tokenizer);
 int32_t sl_tokenizer_eos(const struct sl_tokenizer *tokenizer);
 bool sl_tokenizer_adds_bos(const struct sl_tokenizer *tokenizer);
@@ -81,7 +82,7 @@ bool sl_tokenizer_adds_space_prefix(const struct sl_tokenizer *tokenizer);
 
 /* Appends the text of `ids` to *out. `show_control`: names of control tokens instead of nothing.
  * The leading space of SentencePiece is removed. Errors: SL_ERR_LIMIT, SL_ERR_MEMORY. */
-struct sl_buf;
+
 enum sl_err sl_tokenizer_decode(const struct sl_tokenizer *tokenizer, const int32_t *ids,
                                 size_t count, bool show_control,
                                 struct sl_buf *out) SL_MUST_CHECK;
