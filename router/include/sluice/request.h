@@ -99,6 +99,7 @@ struct sl_request_input {
     const struct sl_header *headers;
     size_t header_count;
     const char *remote_address;
+    bool is_loopback; /* the peer is this machine, and no proxy spoke for another */
 };
 
 struct sl_cache_control {
@@ -123,7 +124,7 @@ struct sl_parse_section {
 
 struct sl_auth_section {
     const char *app;               /* name of the key's app; "" where keys are off */
-    struct sl_policy *policy;      /* reference held until death */
+    const struct sl_policy *policy; /* reference held until death */
     struct sl_route route;         /* the terms in force: `when` blocks applied; borrows from policy */
     struct sl_model_choice choice; /* what the model name means under this policy */
     uint32_t fair_share_id;        /* same for all requests of one app */
