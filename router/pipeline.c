@@ -12,6 +12,7 @@
  */
 #include "pipeline.h"
 
+#include "sessions.h"
 #include "sluice/clock.h"
 #include "sluice/log.h"
 #include "sluice/metric.h"
@@ -269,7 +270,8 @@ enum sl_err sl_router_create(const struct sl_router_config *config, struct sl_ro
     register_metrics();
     router->queue = sl_queue_create(router->config.queue_max);
     router->sessions = sl_sessions_create();
-    enum sl_err err = router->queue != NULL && router->sessions != NULL
+    router->device = sl_device_reader_create(NULL);
+    enum sl_err err = router->queue != NULL && router->sessions != NULL && router->device != NULL
                           ? start_workers(router, error)
                           : sl_error_set(error, SL_ERR_MEMORY, NULL);
     if (err != SL_OK) {
@@ -302,6 +304,7 @@ void sl_router_close(struct sl_router *router, uint64_t drain_deadline_ms)
         pthread_join(router->workers[i], NULL);
     sl_queue_free(router->queue);
     sl_sessions_free(router->sessions);
+    sl_device_reader_free(router->device);
     pthread_mutex_destroy(&router->requests_lock);
     free(router);
 }

@@ -1,2 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-set(ROUTER_WALK_SOURCES answer.c)
+# The walk: the request, the pipeline, and the stages that belong to the router, in stage order.
+set(ROUTER_WALK_SOURCES
+  answer.c out_stream.c
+  request.c request_stream.c describe.c pipeline.c measure.c sessions.c
+  stage_scrub.c
+  stage_lookup.c lookup_similar.c cache_keys.c
+  stage_infer.c infer.c
+  stage_decide.c
+  stage_escalate.c
+  stage_restore.c restore_filter.c
+  stage_store.c)

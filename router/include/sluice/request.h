@@ -147,6 +147,8 @@ enum sl_cache_status {
     SL_CACHE_STATUS_STALE
 };
 
+const char *sl_cache_status_word(enum sl_cache_status status); /* header and metric; "" for NONE */
+
 struct sl_lookup_section {
     struct sl_cache_key local_key, cloud_key;
     bool has_local_key, has_cloud_key;
@@ -279,6 +281,8 @@ void sl_request_finish_stream(struct sl_request *req);
 void sl_request_describe(struct sl_request *req);
 /* The `sluice` debug object; a new reference. */
 json_t *sl_request_debug(const struct sl_request *req);
+/* Time that was not spent waiting for a model, in milliseconds. */
+double sl_request_overhead_ms(const struct sl_request *req);
 /* For the access line and headers: "local", "cloud", "cache" or "none". */
 const char *sl_request_route_word(const struct sl_request *req);
 

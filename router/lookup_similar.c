@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Which requests may be answered with the answer to a similar one: a single user turn of text, with
+ * no tools and no conversation that could change its meaning. The last user message is the text
+ * that may vary; everything else is the scope, which must be equal. The cache's verifier decides,
+ * and refuses by default.
+ */
+#include "cache_keys.h"
+#include "lookup.h"
+#include "measure.h"
+#include "pipeline.h"
+
+#include <string.h>
+
+static bool is_single_turn(const json_t *chat)
+{
+    const json_t *messages = json_object_get(chat, "messages");
+    size_t users = 0;
+    for (size_t i = 0; i < json_array_size(messages); i++) {
+        const json_t *message = json_array_get(messages, i);
+        const char *role = json_string_value(json_object_get(message, "role"));
+        if (role == NULL || !json_is_string(json_object_get(message, "content")))
+            return false;
+        bool is_user = strcmp(role, "user") == 0;
+        if (!is_user && strcmp(role, "system") != 0 && strcmp(role, "developer") != 0)
+            return false;
+        users += is_user;
+    }
+    return users == 1 && json_object_get(chat, "tools") == NULL;
+}
+
+bool sl_lookup_similar_text(const struct sl_request *req, bool is_cloud,
+                            struct sl_cache_similar_text *out)
+{
+    if (req->auth.route.cache.similar == SL_CACHE_SIMILAR_OFF)
+        return false;
+    const json_t *chat =
+        is_cloud ? sl_scrubbed_body(req->scrub.scrubbed) : (const json_t *)req->parse.chat;
+    *out = (struct sl_cache_similar_text){.text = {NULL, 0}};
+    if (!is_single_turn(req->parse.chat) || !sl_cache_scope_key(req, is_cloud, &out->scope))
+        return false;
+    out->text = sl_last_user_text(chat);
+    return out->text.len > 0;
+}
+
+static bool get_similar(struct sl_request *req, bool is_cloud, const struct sl_cache_want *want)
+{
+    struct sl_cache_similar_text text;
+    struct sl_cache_entry entry;
+    enum sl_cache_match match = SL_CACHE_MATCH_NONE;
+    if (!sl_lookup_similar_text(req, is_cloud, &text))
+        return false;
+    if (sl_cache_similar(req->router->config.cache, &text, want, &entry, &match) == SL_CACHE_MISS)
+        return false;
+    req->lookup.match = sl_cache_match_name(match);
+    return sl_lookup_take(req, &entry, is_cloud);
+}
+
+bool sl_lookup_similar(struct sl_request *req, const struct sl_cache_want *want)
+{
+    if (req->lookup.has_local_key && get_similar(req, false, want))
+        return true;
+    return req->lookup.has_cloud_key && get_similar(req, true, want);
+}

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Stage 7, escalate: the scrubbed form goes to the cloud. Deltas of a stream pass the restore
+ * filter and open the gate with the first content. A cloud that fails is not a failed request: the
+ * decision is asked what the client gets instead.
+ *
+ * Blocking; on a worker.
+ */
+#include "escalate.h"
+#include "infer.h"
+#include "lookup.h"
+#include "measure.h"
+#include "pipeline.h"
+#include "restore_filter.h"
+#include "sluice/clock.h"
+#include "sluice/log.h"
+#include "sluice/metric.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* What comes out of the restore filter: into the answer, and to the client of a stream. */
+static enum sl_err take_restored(void *ctx, const struct sl_delta *delta)
+{
+    struct sl_request *req = ctx;
+    enum sl_err err = sl_answer_add(&req->restore.answer, delta, NULL);
+    if (err != SL_OK || req->out == NULL || delta->kind == SL_DELTA_MODEL)
+        return err;
+    if (!req->respond.is_stream && req->escalate.was_called)
+        sl_request_open_stream(req);
+    return sl_request_stream_delta(req, delta);
+}
+
+enum sl_err sl_escalate_make_filter(struct sl_request *req)
+{
+    req->answer = &req->restore.answer;
+    req->restore.filter = sl_restore_filter_create(req->scrub.vault, take_restored, req);
+    return req->restore.filter != NULL ? SL_OK : SL_ERR_MEMORY;
+}
+
+static void write_ledger(const struct sl_request *req)
+{
+    const struct sl_router_config *config = &req->router->config;
+    const struct sl_cloud_result *result = req->escalate.result;
+    if (config->ledger == NULL || result->bytes_out == 0)
+        return;
+    const struct sl_cloud_attempt *last = &result->attempts[result->attempt_count - 1];
+    bool is_answered = result->provider[0] != '\0';
+    struct sl_error error = {0};
+    struct sl_pii_ledger_entry entry = {
+        .time_ms = sl_wall_ms(),
+        .request_id = sl_slice_of(req->id),
+        .app = sl_slice_of(req->auth.app),
+        .provider = sl_slice_of(is_answered ? result->provider : last->provider),
+        .model = sl_slice_of(is_answered ? result->model : last->model),
+        .policy_hash = sl_slice_of(sl_policy_digest(req->auth.policy)),
+        .bytes = result->bytes_out,
+        .report = &req->scrub.report};
+    if (sl_pii_ledger_append(config->ledger, req->auth.route.pii_detector, &entry, &error) != SL_OK)
+        SL_LOG_ERROR("ledger", "an escalation could not be written down: %s", error.message);
+}
+
+static void count_escalation(const struct sl_request *req)
+{
+    static struct sl_metric *metric;
+    if (metric == NULL)
+        metric = sl_metric_counter("sluice_escalations_total", "Requests sent to the cloud.",
+                                   (const char *const[]){"reason", NULL});
+    sl_metric_add(metric, 1,
+                  (const char *const[]){sl_reason_word(req->decide.decision.reason)});
+}
+
+static enum sl_err call_cloud(struct sl_request *req, struct sl_error *error)
+{
+    struct sl_escalate_section *escalate = &req->escalate;
+    const struct sl_route_cloud *terms = &req->auth.route.cloud;
+    struct sl_cloud_target targets[SL_CLOUD_TARGETS_MAX];
+    size_t target_count = sl_measure_targets(req, targets);
+    escalate->result = calloc(1, sizeof *escalate->result);
+    if (escalate->result == NULL || sl_escalate_make_filter(req) != SL_OK)
+        return sl_error_set(error, SL_ERR_MEMORY, NULL);
+    uint64_t until = sl_monotonic_ms() + terms->deadline_ms;
+    struct sl_cloud_call call = {
+        .body = req->scrub.scrubbed,
+        .targets = targets,
+        .target_count = target_count,
+        .is_streaming = req->out != NULL,
+        .sink = sl_restore_filter_delta,
+        .sink_ctx = req->restore.filter,
+        .deadline_ms = terms->deadline_ms > 0 && until < req->deadline_ms ? until
+                                                                          : req->deadline_ms,
+        .cancelled = &req->is_cancelled,
+        .stream_hold_tokens = terms->stream_hold_tokens == SL_HOLD_ALL ? SIZE_MAX
+                                                                       : terms->stream_hold_tokens,
+        .resumes = terms->resumes,
+        .answer_bytes_max = req->router->config.answer_bytes_max,
+        .app = req->auth.app,
+        .budget = req->auth.route.budget,
+        .traceparent = req->parse.traceparent.len > 0 ? req->parse.traceparent.data : NULL};
+    escalate->was_called = true;
+    count_escalation(req);
+    enum sl_err err = sl_cloud_call(req->router->config.cloud, &call, escalate->result, error);
+    escalate->has_answer = err == SL_OK;
+    write_ledger(req);
+    return err;
+}
+
+/* The local answer after all: the one that is there, or one that is made now. */
+static enum sl_step serve_local(struct sl_request *req, const struct sl_decision *decision)
+{
+    struct sl_error error = {0};
+    if (!decision->is_final) {
+        enum sl_err err = sl_infer_prepare(req, &error);
+        if (err == SL_OK && req->infer.prompt != NULL)
+            err = sl_infer_run(req, false, &error);
+        if (err != SL_OK)
+            return sl_request_fail(req, err, "%s", error.message);
+        struct sl_decision after =
+            sl_decide_fallback(&req->decide.measured, &req->auth.route, &req->decide.decision);
+        if (after.side != SL_SIDE_LOCAL || !after.is_final)
+            return SL_STEP_FAIL;
+        req->decide.decision = after;
+    } else {
+        req->decide.decision = *decision;
+    }
+    req->decide.is_final = true;
+    req->answer = &req->infer.answer;
+    return SL_STEP_TO_STORE;
+}
+
+/* No cloud answer. `error` says why; the policy says what the client gets. */
+static enum sl_step fall_back(struct sl_request *req, const struct sl_error *error)
+{
+    req->answer = NULL;
+    if (req->respond.is_stream || error->code == SL_ERR_CANCELLED ||
+        error->code == SL_ERR_UPSTREAM_REJECTED)
+        return sl_request_fail(req, error->code, "%s", error->message);
+    SL_LOG_WARN("escalate", "request %s got no cloud answer: %s", req->id, sl_err_code(error->code));
+    req->decide.measured.cloud_failed = true;
+    sl_request_discard_stream(req);
+    struct sl_decision decision =
+        sl_decide_fallback(&req->decide.measured, &req->auth.route, &req->decide.decision);
+    if (decision.side == SL_SIDE_LOCAL) {
+        enum sl_step step = serve_local(req, &decision);
+        if (step != SL_STEP_FAIL || req->error.code != SL_OK)
+            return step;
+    }
+    if (sl_lookup_stale(req))
+        return sl_lookup_serve(req, SL_CACHE_STATUS_STALE, SL_REASON_STALE) == SL_STEP_TO_RESTORE
+                   ? SL_STEP_NEXT
+                   : SL_STEP_TO_RESPOND;
+    req->decide.decision.side = SL_SIDE_NONE;
+    return sl_request_fail(req, error->code, "%s", error->message);
+}
+
+enum sl_step sl_stage_escalate(struct sl_request *req)
+{
+    struct sl_error error = {0};
+    if (req->decide.measured.egress == SL_EGRESS_FAILED)
+        sl_error_set(&error, SL_ERR_PII_DETECTOR, NULL);
+    else if (req->scrub.scrubbed == NULL || req->router->config.cloud == NULL)
+        sl_error_set(&error, SL_ERR_ROUTE_UNAVAILABLE, "no cloud may be asked for this request");
+    else if (call_cloud(req, &error) == SL_OK)
+        return SL_STEP_NEXT;
+    return fall_back(req, &error);
+}
