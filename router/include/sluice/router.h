@@ -59,6 +59,8 @@ enum sl_walk sl_router_walk(struct sl_router *router, struct sl_request *req);
  * SL_ERR_OVERLOAD where the queue is full. */
 enum sl_err sl_router_run(struct sl_router *router, void (*job)(void *ctx), void *ctx) SL_MUST_CHECK;
 
+/* The last reading of the machine. Any thread; a short lock. */
+void sl_router_device_state(const struct sl_router *router, struct sl_device_state *out);
 uint32_t sl_router_inflight(const struct sl_router *router);
 const struct sl_router_config *sl_router_get_config(const struct sl_router *router);
 
