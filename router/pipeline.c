@@ -12,6 +12,7 @@
  */
 #include "pipeline.h"
 
+#include "control.h"
 #include "sessions.h"
 #include "sluice/clock.h"
 #include "sluice/log.h"
@@ -274,6 +275,8 @@ enum sl_err sl_router_create(const struct sl_router_config *config, struct sl_ro
     enum sl_err err = router->queue != NULL && router->sessions != NULL && router->device != NULL
                           ? start_workers(router, error)
                           : sl_error_set(error, SL_ERR_MEMORY, NULL);
+    if (err == SL_OK && router->config.policies != NULL)
+        err = sl_control_start(router, &router->control, error);
     if (err != SL_OK) {
         sl_router_close(router, 0);
         return err;
@@ -294,6 +297,7 @@ void sl_router_close(struct sl_router *router, uint64_t drain_deadline_ms)
 {
     if (router == NULL)
         return;
+    sl_control_stop(router->control);
     if (router->queue != NULL) {
         drain(router, drain_deadline_ms);
         atomic_store(&router->is_stopping, true);
@@ -307,6 +311,11 @@ void sl_router_close(struct sl_router *router, uint64_t drain_deadline_ms)
     sl_device_reader_free(router->device);
     pthread_mutex_destroy(&router->requests_lock);
     free(router);
+}
+
+void sl_router_device_state(const struct sl_router *router, struct sl_device_state *out)
+{
+    sl_device_reader_state(router->device, out);
 }
 
 uint32_t sl_router_inflight(const struct sl_router *router)

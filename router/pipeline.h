@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 
+struct sl_control;
 struct sl_sessions;
 
 #define SL_WORKERS_MAX 256 /* a worker is a thread with a small stack; more is a typing error */
@@ -18,6 +19,7 @@ struct sl_router {
     struct sl_router_config config;
     struct sl_device_reader *device;
     struct sl_sessions *sessions; /* which side a conversation stays on */
+    struct sl_control *control;   /* the control thread */
     struct sl_queue *queue;       /* of struct walk_job */
     pthread_t workers[SL_WORKERS_MAX];
     uint32_t worker_count;

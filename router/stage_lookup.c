@@ -141,7 +141,7 @@ enum sl_step sl_stage_lookup(struct sl_request *req)
     }
     if (control->only_if_cached)
         return sl_request_fail(req, SL_ERR_TIMEOUT, "only-if-cached: no stored answer fits");
-    if (!control->no_cache && lookup->status == SL_CACHE_STATUS_MISS)
+    if (lookup->status == SL_CACHE_STATUS_MISS && !req->is_explained)
         join_flight(req);
     return SL_STEP_NEXT;
 }

@@ -210,6 +210,7 @@ struct sl_request {
     struct sl_arena *arena;
     atomic_uint references;
     atomic_bool is_cancelled; /* the client went away */
+    bool is_explained;        /* only asked what would happen: nothing is sent, stored or waited for */
     struct sl_request *next, *previous; /* in the router's list of live requests */
     uint64_t started_ns;
     uint64_t queued_ns; /* when it was handed to the workers; 0: never */

@@ -64,10 +64,11 @@ void sl_router_device_state(const struct sl_router *router, struct sl_device_sta
 uint32_t sl_router_inflight(const struct sl_router *router);
 const struct sl_router_config *sl_router_get_config(const struct sl_router *router);
 
-/* What would happen to this chat and why, without sending anything: the object that
- * `sluice policy explain` and POST /admin/v1/route:explain print. `chat` is an OpenAI body. */
-enum sl_err sl_router_explain(struct sl_router *router, const json_t *chat, const char *app,
-                              const char *mode_header, json_t **out,
+/* What would happen to this request and why, without sending or storing anything: runs its stages
+ * from parse to decide (the local model included, since its score is part of the answer) and gives
+ * the object that `sluice policy explain` and POST /admin/v1/route:explain print. Blocking: on a
+ * worker. `req` has its input and has not walked; it must not walk afterwards. */
+enum sl_err sl_router_explain(struct sl_router *router, struct sl_request *req, json_t **out,
                               struct sl_error *error) SL_MUST_CHECK;
 
 #endif
