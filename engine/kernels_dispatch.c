@@ -13,7 +13,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#if defined(SLUICE_KERNELS_NEON)
+#if defined(__aarch64__)
 #include <sys/auxv.h>
 #ifndef HWCAP_ASIMDDP
 #define HWCAP_ASIMDDP (1ul << 20)
@@ -26,16 +26,18 @@ static _Atomic(const struct sl_kernels *) in_force;
 
 static bool cpu_runs(const struct sl_kernels *kernels)
 {
-#if defined(SLUICE_KERNELS_X86)
+#if defined(__x86_64__)
     if (kernels == &sl_kernels_avx2)
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
                __builtin_cpu_supports("f16c");
+#if 0
     if (kernels == &sl_kernels_avx512)
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
                __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni") &&
                __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
-#elif defined(SLUICE_KERNELS_NEON)
+#endif
+#elif defined(__aarch64__)
     if (kernels == &sl_kernels_neon)
         return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
 #endif
@@ -45,10 +47,9 @@ static bool cpu_runs(const struct sl_kernels *kernels)
 /* Everything in this build, the slowest first. */
 static const struct sl_kernels *const built[] = {
     &sl_kernels_ref,
-#if defined(SLUICE_KERNELS_X86)
+#if defined(__x86_64__)
     &sl_kernels_avx2,
-    &sl_kernels_avx512,
-#elif defined(SLUICE_KERNELS_NEON)
+#elif defined(__aarch64__)
     &sl_kernels_neon,
 #endif
 };

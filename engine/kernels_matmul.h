@@ -87,10 +87,10 @@ void sl_ref_rope(float *x, uint32_t heads, uint32_t head_dim, uint32_t rot_dims,
 void sl_ref_attend(const struct sl_attend *attend);
 
 extern const struct sl_kernels sl_kernels_ref;
-#if defined(SLUICE_KERNELS_X86)
+#if defined(__x86_64__)
 extern const struct sl_kernels sl_kernels_avx2;
 extern const struct sl_kernels sl_kernels_avx512;
-#elif defined(SLUICE_KERNELS_NEON)
+#elif defined(__aarch64__)
 extern const struct sl_kernels sl_kernels_neon;
 #endif
 

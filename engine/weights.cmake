@@ -4,3 +4,12 @@
 # Those files are left out of link-time optimisation, which would mix their flags with the rest.
 set(ENGINE_WEIGHTS_SOURCES
   attend.c codes.c gguf.c kernels_dispatch.c kernels_ref.c matmul.c quant_blocks.c thread_pool.c)
+
+# -ffp-contract=fast: a * b + c of vector types is one instruction. -O3 outside of debug builds:
+# these loops are what it is for.
+set(simd_options -ffp-contract=fast -fno-lto $<$<CONFIG:Release>:-O3>)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
+  list(APPEND ENGINE_WEIGHTS_SOURCES kernels_avx2.c)
+  set_source_files_properties(kernels_avx2.c PROPERTIES
+    COMPILE_OPTIONS "-mavx2;-mfma;-mf16c;${simd_options}")
+endif()
