@@ -467,10 +467,11 @@ static uint32_t next_start(const struct sl_pattern *pattern, const struct text *
     const struct element *first = pattern->top->first;
     bool can_skip = pattern->top->next == NULL && first != NULL && first->kind == CLASS &&
                     first->max == REPEAT_MAX;
-    if (can_skip)
-        while (position + 1 < text->end && class_has(&first->set, text->chars[position]))
-            position++;
-    return position + 1;
+    uint32_t next = position + 1;
+    if (can_skip && class_has(&first->set, text->chars[position]))
+        while (next < text->end && class_has(&first->set, text->chars[next]))
+            next++;
+    return next;
 }
 
 enum sl_err sl_pattern_split(const struct sl_pattern *pattern, const uint32_t *chars,
