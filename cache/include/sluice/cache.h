@@ -119,8 +119,9 @@ void sl_cache_key_add_u64(struct sl_cache_key_builder *builder, uint32_t tag, ui
 /* -0.0 counts as 0.0. */
 void sl_cache_key_add_double(struct sl_cache_key_builder *builder, uint32_t tag, double value);
 /* The value's canonical form: object keys in byte order, no white space, 1 and 1.0 alike, -0 as 0;
- * the order of arrays counts. Nothing is built in memory but a sorted list of keys. SL_ERR_LIMIT:
- * nested deeper than 64 or an object of more than 256 keys (then the request is not cacheable). */
+ * the order of arrays counts. NULL stands for an absent field. Nothing is built in memory but a
+ * sorted list of keys. SL_ERR_LIMIT: nested deeper than 64 or an object of more than 256 keys; the
+ * builder is then of no use, and the request not cacheable. */
 struct json_t;
 enum sl_err sl_cache_key_add_json(struct sl_cache_key_builder *builder, uint32_t tag,
                                   const struct json_t *value) SL_MUST_CHECK;
@@ -135,7 +136,8 @@ void sl_cache_key_finish(const struct sl_cache_key_builder *builder, enum sl_cac
 struct sl_cache_digest {
     uint8_t bytes[16];
 };
-/* The first 16 bytes of a SHA-256 or of its hex form's bytes: the caller decides what it hashes. */
+/* The first 16 bytes of the SHA-256 of `bytes` (the digest in the manifest, the text of the
+ * template, the policy file). */
 struct sl_cache_digest sl_cache_digest_of(struct sl_slice bytes);
 
 #define SL_CACHE_NAME_MAX 255 /* bytes of an app's or model's name; longer ones are cut */
@@ -222,11 +224,11 @@ enum sl_cache_outcome sl_cache_similar(struct sl_cache *cache,
 
 /* ---- single flight -------------------------------------------------------------------------- */
 
-/*     switch (sl_cache_flight_begin(cache, &key, &flight)) {
+/*     switch (role = sl_cache_flight_begin(cache, &key, &flight)) {
  *     case SL_CACHE_LEADER:   answer = compute(); sl_cache_flight_publish(flight, ...); break;
  *     case SL_CACHE_FOLLOWER: outcome = sl_cache_flight_wait(flight, deadline_ms, &entry); break;
  *     }
- *     sl_cache_flight_end(flight);      // both; a leader that did not publish has failed
+ *     sl_cache_flight_end(flight, role);   // both; a leader that did not publish has failed
  *
  * Works when the store is off, too. */
 struct sl_cache_flight;
@@ -250,7 +252,8 @@ enum sl_cache_landing sl_cache_flight_wait(struct sl_cache_flight *flight, uint6
 /* Leader only, once: copies the finished answer and wakes the followers. Does not store it. */
 void sl_cache_flight_publish(struct sl_cache_flight *flight, const struct sl_cache_meta *meta,
                              struct sl_slice body, int64_t now_s);
-void sl_cache_flight_end(struct sl_cache_flight *flight);
+/* NULL is fine. `role` is what begin returned. */
+void sl_cache_flight_end(struct sl_cache_flight *flight, enum sl_cache_role role);
 
 /* ---- a second level shared by boxes ---------------------------------------------------------- */
 

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What db.c, db_read.c and db_write.c share. The only files that see <sqlite3.h>.
+ */
+#ifndef SLUICE_CACHE_DB_INTERNAL_H
+#define SLUICE_CACHE_DB_INTERNAL_H
+
+#include "db.h"
+
+#include <pthread.h>
+#include <sqlite3.h>
+
+#define DB_READERS 4 /* threads that miss the front at once; a fifth waits some 20 µs */
+
+enum read_statement {
+    READ_KEY,
+    READ_ID,
+    READ_PROBE,
+    READ_SIMILAR,
+    READ_NEXT,
+    READ_CENSUS,
+    READ_COUNTERS,
+    READ_STATEMENT_COUNT
+};
+
+enum write_statement {
+    WRITE_BEGIN,
+    WRITE_COMMIT,
+    WRITE_FIND,
+    WRITE_INSERT,
+    WRITE_UPDATE,
+    WRITE_BOX,
+    WRITE_SIMILAR,
+    WRITE_PROBE,
+    WRITE_TOUCH,
+    WRITE_COUNT,
+    WRITE_SUMS,
+    WRITE_DATA_VERSION,
+    WRITE_PICK_RANK,
+    WRITE_PICK_EXPIRED,
+    WRITE_PICK_FILTER,
+    WRITE_SIGNATURES,
+    WRITE_REMOVE_PROBE,
+    WRITE_REMOVE_SIMILAR,
+    WRITE_REMOVE_BOX,
+    WRITE_REMOVE_ENTRY,
+    WRITE_OLD_BOX,
+    WRITE_OLD_SIMILAR,
+    WRITE_RESEAL_ENTRY,
+    WRITE_RESEAL_BOX,
+    WRITE_RESEAL_SIMILAR,
+    WRITE_STATEMENT_COUNT
+};
+extern const char *const db_write_sql[WRITE_STATEMENT_COUNT];
+extern const char *const db_read_sql[READ_STATEMENT_COUNT];
+
+struct db_reader {
+    pthread_mutex_t lock; /* guards the connection and its statements */
+    sqlite3 *connection;
+    sqlite3_stmt *statements[READ_STATEMENT_COUNT];
+};
+
+struct db {
+    sqlite3 *connection; /* the writer's */
+    sqlite3_stmt *statements[WRITE_STATEMENT_COUNT];
+    struct db_reader readers[DB_READERS];
+    atomic_uint next_reader;
+    uint64_t entries; /* sums as of the open transaction */
+    uint64_t bytes;
+    uint64_t committed_entries;
+    uint64_t committed_bytes;
+    int64_t data_version;
+    char *path;
+    pthread_t checker; /* finishes an integrity check that open had no time for */
+    bool has_checker;
+    sqlite3 *checker_connection;
+    atomic_bool is_corrupt; /* what the checker found; the writer looks */
+};
+
+/* Reads entries and bytes of the store into the sums. */
+int db_load_sums(struct db *db);
+
+#endif

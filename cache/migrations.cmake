@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+# Writes OUT, a C array of the migrations in FOLDER in the order of their names: the binary carries
+# its schema, and the files stay readable SQL.
+file(GLOB files ${FOLDER}/*.sql)
+list(SORT files)
+set(text "/* Generated from cache/migrations/. */\n")
+foreach(file ${files})
+  get_filename_component(name ${file} NAME)
+  file(STRINGS ${file} lines)
+  string(APPEND text "    /* ${name} */\n")
+  foreach(line IN LISTS lines)
+    if(NOT line MATCHES "^--")
+      string(REPLACE "\\" "\\\\" line "${line}")
+      string(REPLACE "\"" "\\\"" line "${line}")
+      string(APPEND text "    \"${line}\\n\"\n")
+    endif()
+  endforeach()
+  string(APPEND text "    ,\n")
+endforeach()
+file(WRITE ${OUT} "${text}")

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the index of similar prompts keeps of a text, and the look-up.
+ */
+#ifndef SLUICE_CACHE_SIMILAR_H
+#define SLUICE_CACHE_SIMILAR_H
+
+#include "keyring.h"
+
+#define SIMILAR_SIGNATURES_MAX 72 /* the text, the text less each of 64 words, the meaning */
+
+/* One text ready for the index: no word of it can be read from this without the word key. */
+struct similar_features {
+    size_t signature_count;
+    uint64_t signatures[SIMILAR_SIGNATURES_MAX];
+    size_t words_len;
+    uint8_t words[]; /* see similar_words.h */
+};
+
+/* NULL where the text is none that another could be similar to, or out of memory. free() it. */
+struct similar_features *similar_features_create(const struct keyring *keyring,
+                                                 const struct sl_cache_similar_text *text);
+
+/* Sealed words, bound to the entry's key. As record_seal and record_open; free() the result. */
+uint8_t *similar_seal(struct keyring *keyring, const struct sl_cache_key *key, uint32_t key_id,
+                      struct sl_slice words, size_t *sealed_len);
+uint8_t *similar_open(struct keyring *keyring, const struct sl_cache_key *key, uint32_t key_id,
+                      struct sl_slice sealed, size_t *words_len);
+
+#endif

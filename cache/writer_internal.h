@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What writer.c and writer_jobs.c share.
+ */
+#ifndef SLUICE_CACHE_WRITER_INTERNAL_H
+#define SLUICE_CACHE_WRITER_INTERNAL_H
+
+#include "cache_state.h"
+#include "record.h"
+
+#include "sluice/queue.h"
+
+#define DB_FINE 0
+#define DB_NO_MEMORY 7    /* SQLITE_NOMEM */
+#define DB_READ_FAILED 10 /* SQLITE_IOERR */
+
+struct similar_features;
+
+enum writer_item_kind { WRITER_PUT, WRITER_TOUCH, WRITER_JOB };
+
+struct writer_item {
+    enum writer_item_kind kind;
+    struct record *record;
+    struct similar_features *features;
+};
+
+struct writer {
+    struct sl_cache *cache;
+    struct sl_queue *queue; /* of struct writer_item */
+    size_t puts_max;
+    pthread_t thread;
+    struct db *db; /* the same as cache->db, which others may only read under the lock */
+    struct writer_item **group;
+    size_t group_count;
+    bool is_behind; /* more to expire or evict than one group may */
+    uint64_t retry_ms;
+    uint64_t counters_written[COUNTER_COUNT];
+    uint64_t counters_pending[COUNTER_COUNT]; /* in the open transaction */
+};
+
+/* Ends the open transaction: expiry, bounds, counters, COMMIT. Rolls back where it fails. */
+int writer_commit(struct writer *writer);
+void writer_fail(struct writer *writer, int rc);
+void writer_close_store(struct writer *writer);
+/* Seals what is still under an old body key anew and forgets that key. */
+enum sl_err writer_reseal_all(struct writer *writer, struct sl_error *error) SL_MUST_CHECK;
+/* Runs a job and tells its waiter. */
+void writer_run_job(struct writer *writer, struct writer_item *item);
+
+#endif
