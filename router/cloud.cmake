@@ -1,4 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 # The cloud leg: transfers, providers, breaker, budgets.
 set(ROUTER_CLOUD_SOURCES
-  scrubbed.c)
+  breaker.c
+  cloud.c
+  cloud_attempt.c
+  cloud_call.c
+  cost.c
+  network_state.c
+  provider.c
+  provider_anthropic.c
+  provider_error.c
+  provider_openai.c
+  provider_state.c
+  retry_budget.c
+  scrubbed.c
+  sse_parser.c
+  transfer.c)

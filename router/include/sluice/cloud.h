@@ -202,6 +202,7 @@ enum sl_cloud_outcome {
     SL_CLOUD_TOO_LARGE,           /* "too_large": past answer_bytes_max */
     SL_CLOUD_REJECTED,            /* "rejected": another 4xx */
     SL_CLOUD_NOT_FOUND,           /* "not_found": 404, no such model there */
+    SL_CLOUD_UNSUPPORTED,         /* "unsupported": this wire form cannot say what was asked */
     SL_CLOUD_CONTEXT_LENGTH,      /* "context_length" */
     SL_CLOUD_CONTENT_POLICY,      /* "content_policy" */
     SL_CLOUD_CREDENTIALS,         /* "credentials": 401, 403, or no key could be read */
