@@ -224,6 +224,7 @@ struct sl_request {
      * the head of a stream; later again whenever `out` has bytes. Any thread. */
     sl_wake_fn wake;
     void *wake_ctx;
+    void *edge; /* the gateway's own, in the arena; NULL unless its stages set it */
 
     struct sl_request_input input;
     struct sl_parse_section parse;
