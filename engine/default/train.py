@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trains the default model: data -> tokenizer -> decoder -> GGUF in F32.
+
+    python3 train.py --data FOLDER --out model-f32.gguf [--minutes 60] [--seed 1]
+
+Deterministic for a seed and a number of epochs. The loss of a row is
+  0.3 x its text (so that the prompt's own log-probability tells known from foreign requests)
+  + its answer, where the label counts twice: once against all tokens, and once against the labels
+    of its own set only, since apps restrict the labels to theirs.
+Rows out of scope teach only that no label of CLINC150 fits: an even distribution over them.
+The weights that are shipped are an exponential moving average.
+"""
+import argparse
+import copy
+import math
+import time
+
+import torch
+from torch.nn import functional as F
+
+import bpe
+import data
+import gguf_export
+import model as decoder
+
+FILES = ["intent_clinc150.jsonl", "intent_hwu64.jsonl", "intent_snips.jsonl",
+         "sentiment_uci.jsonl", "chat_chatterbot.jsonl", "entities_wnut17.jsonl"]
+IGNORE = -100
+
+
+def make_row(tokenizer, row, rng, length_max):
+    prompt, begin = data.prompt_ids(tokenizer, row, rng)
+    is_oos = bool(row.get("oos"))
+    answer, label_at = ([tokenizer.special('{"intent":')], 1) if is_oos else data.answer_ids(tokenizer, row)
+    ids = prompt + answer + ([] if is_oos else [tokenizer.special("<|end|>")])
+    if len(ids) > length_max:
+        return None
+    return {"ids": ids, "begin": begin, "answer": len(prompt), "row": row,
+            "label": len(prompt) + label_at if label_at >= 0 else -1, "oos": is_oos}
+
+
+def make_epoch(tokenizer, rows, seed, epoch, length_max, batch_tokens):
+    """Batches of rows of like length; the order of batches is shuffled."""
+    rng = data.make_rng(seed, epoch)
+    items = [make_row(tokenizer, row, rng, length_max) for row in rows]
+    items = [item for item in items if item is not None]
+    items.sort(key=lambda item: (len(item["ids"]), rng.random()))
+    batches, start = [], 0
+    while start < len(items):
+        count = 1
+        while (start + count < len(items)
+               and (count + 1) * len(items[start + count]["ids"]) <= batch_tokens):
+            count += 1
+        batches.append(items[start:start + count])
+        start += count
+    rng.shuffle(batches)
+    return batches
+
+
+def batch_tensors(batch, label_ids):
+    length = max(len(item["ids"]) for item in batch)
+    ids = torch.zeros(len(batch), length, dtype=torch.long)
+    target = torch.full((len(batch), length), IGNORE)
+    weight = torch.zeros(len(batch), length)
+    labels = []
+    for i, item in enumerate(batch):
+        row = torch.tensor(item["ids"])
+        ids[i, :len(row)] = row
+        if item["oos"]:
+            labels.append((i, item["label"] - 1, None, item["row"]["set"]))
+            continue
+        target[i, :len(row) - 1] = row[1:]
+        weight[i, item["begin"] - 1:item["answer"] - 2] = 0.3
+        weight[i, item["answer"] - 1:len(row) - 1] = 1.0
+        if item["label"] >= 0 and item["row"]["task"] == "intent":
+            labels.append((i, item["label"] - 1, item["ids"][item["label"]], item["row"]["set"]))
+    return ids, target, weight, labels
+
+
+def set_loss(net, hidden, labels, label_ids, smoothing):
+    """Cross entropy of the label against the labels of its own set."""
+    total = hidden.new_zeros(())
+    for name in sorted({label[3] for label in labels}):
+        group = [label for label in labels if label[3] == name]
+        allowed = label_ids[name]
+        states = hidden[[g[0] for g in group], [g[1] for g in group]]
+        scores = states @ net.token_embd.weight[allowed].T
+        known = [i for i, g in enumerate(group) if g[2] is not None]
+        if known:
+            position = {int(token): i for i, token in enumerate(allowed)}
+            wanted = torch.tensor([position[group[i][2]] for i in known])
+            total = total + F.cross_entropy(scores[known], wanted, label_smoothing=smoothing,
+                                            reduction="sum")
+        foreign = [i for i, g in enumerate(group) if g[2] is None]
+        if foreign:
+            total = total - 0.5 * scores[foreign].log_softmax(-1).mean(-1).sum()
+    return total / max(len(labels), 1)
+
+
+def batch_loss(net, batch, label_ids, smoothing):
+    ids, target, weight, labels = batch_tensors(batch, label_ids)
+    hidden = net(ids)
+    chosen = weight.view(-1) > 0
+    logits = net.logits(hidden.reshape(-1, hidden.shape[-1])[chosen])
+    losses = F.cross_entropy(logits, target.view(-1)[chosen], reduction="none")
+    weights = weight.view(-1)[chosen]
+    loss = (losses * weights).sum() / len(batch) / 4.0
+    if labels:
+        loss = loss + set_loss(net, hidden, labels, label_ids, smoothing)
+    return loss
+
+
+@torch.no_grad()
+def accuracy(net, tokenizer, rows, label_ids):
+    """Share of right labels among those of the row's own set, by set."""
+    net.eval()
+    rng = data.make_rng(0, 0)
+    right, count = {}, {}
+    rows = [row for row in rows if row["task"] == "intent" and not row.get("oos")]
+    items = [make_row(tokenizer, row, rng, net.config.context) for row in rows]
+    items = sorted((item for item in items if item), key=lambda item: len(item["ids"]))
+    for start in range(0, len(items), 64):
+        batch = items[start:start + 64]
+        ids, _, _, labels = batch_tensors(batch, label_ids)
+        hidden = net(ids)
+        for i, at, token, name in labels:
+            scores = hidden[i, at] @ net.token_embd.weight[label_ids[name]].T
+            best = int(label_ids[name][int(scores.argmax())])
+            right[name] = right.get(name, 0) + (best == token)
+            count[name] = count.get(name, 0) + 1
+    net.train()
+    return {name: right[name] / count[name] for name in sorted(count)}
+
+
+def state_of(net):
+    """GGUF's tensor names."""
+    return {name: tensor for name, tensor in net.state_dict().items()}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", required=True, help="folder of the JSONL files, or one file")
+    parser.add_argument("--files", nargs="*", default=FILES)
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--name", default="sluice-default")
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--epochs", type=int, default=0, help="fixed number instead of --minutes")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--merges", type=int, default=2400)
+    parser.add_argument("--width", type=int, default=256)
+    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--hidden", type=int, default=704)
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--dropout", type=float, default=0.15)
+    parser.add_argument("--smoothing", type=float, default=0.1)
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args()
+
+    torch.manual_seed(args.seed)
+    torch.set_num_threads(args.threads)
+    corpus = data.Corpus(args.data, args.files)
+    tokenizer = bpe.Tokenizer(bpe.train(corpus.texts(), args.merges), corpus.specials())
+    label_ids = {name: torch.tensor([tokenizer.special(f'"{label}"') for label in sorted(labels)])
+                 for name, labels in corpus.label_sets.items()}
+    vocab = len(tokenizer.tokens)
+    net = decoder.Decoder(decoder.Config(vocab, args.width, args.layers, heads=args.width // 32,
+                                         kv_heads=args.width // 64, hidden=args.hidden),
+                          args.dropout)
+    average = copy.deepcopy(net)
+    train_rows = [row for row in corpus.rows if row["split"] == "train" and row["task"] != "escalate"]
+    val_rows = [row for row in corpus.rows if row["split"] == "val"]
+    parameters = sum(p.numel() for p in net.parameters())
+    print(f"{len(train_rows)} rows, {vocab} tokens, {parameters / 1e6:.2f} M parameters", flush=True)
+
+    decay = [p for p in net.parameters() if p.dim() > 1]
+    plain = [p for p in net.parameters() if p.dim() <= 1]
+    optimizer = torch.optim.AdamW([{"params": decay, "weight_decay": 0.05},
+                                   {"params": plain, "weight_decay": 0.0}],
+                                  lr=args.rate, betas=(0.9, 0.98))
+    began = time.time()
+    step, epoch, progress = 0, 0, 0.0
+    while progress < 1.0:
+        batches = make_epoch(tokenizer, train_rows, args.seed, epoch, 160, 3072)
+        losses = []
+        for i, batch in enumerate(batches):
+            if args.epochs:
+                progress = (epoch + i / len(batches)) / args.epochs
+            else:
+                progress = (time.time() - began) / (args.minutes * 60)
+            if progress >= 1.0:
+                break
+            rate = args.rate * min(1.0, (step + 1) / 200) * (0.5 + 0.5 * math.cos(math.pi * progress))
+            for group in optimizer.param_groups:
+                group["lr"] = max(rate, args.rate * 0.01)
+            loss = batch_loss(net, batch, label_ids, args.smoothing)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+            optimizer.step()
+            keep = min(0.998, step / (step + 10))
+            with torch.no_grad():
+                for kept, new in zip(average.parameters(), net.parameters()):
+                    kept.lerp_(new, 1 - keep)
+            losses.append(float(loss.detach()))
+            step += 1
+        epoch += 1
+        if args.epochs and epoch >= args.epochs:
+            progress = 1.0
+        shown = accuracy(average, tokenizer, val_rows, label_ids)
+        print(f"epoch {epoch} step {step} {time.time() - began:.0f} s "
+              f"loss {sum(losses) / max(len(losses), 1):.3f} "
+              + " ".join(f"{name} {value:.4f}" for name, value in shown.items()), flush=True)
+        gguf_export.write(args.out, net.config, tokenizer, state_of(average), args.name,
+                          len(data.SYSTEM_TOKENS))
+
+
+if __name__ == "__main__":
+    main()
