@@ -30,13 +30,11 @@ static bool cpu_runs(const struct sl_kernels *kernels)
     if (kernels == &sl_kernels_avx2)
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
                __builtin_cpu_supports("f16c");
-#if 0
     if (kernels == &sl_kernels_avx512)
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
                __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni") &&
                __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
-#endif
 #elif defined(__aarch64__)
     if (kernels == &sl_kernels_neon)
         return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
@@ -49,6 +47,7 @@ static const struct sl_kernels *const built[] = {
     &sl_kernels_ref,
 #if defined(__x86_64__)
     &sl_kernels_avx2,
+    &sl_kernels_avx512,
 #elif defined(__aarch64__)
     &sl_kernels_neon,
 #endif

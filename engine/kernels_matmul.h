@@ -56,8 +56,8 @@ struct sl_matmul_kernels {
     /* Fills row `token` of q, d, sums and offsets from x. */
     void (*quantize)(struct sl_activations *activations, uint32_t token);
     sl_rows_fn *rows[SL_TYPE_COUNT];
-    struct sl_panel panel[SL_TYPE_COUNT];
-    uint32_t panel_tokens_min; /* from how many tokens on a panel pays */
+    const struct sl_panel *panels; /* (SL_TYPE_COUNT), NULL: no panel forms here */
+    uint32_t panel_tokens_min;     /* from how many tokens on a panel pays */
 };
 
 /* Bytes of the largest panel form: floats. The int8 form with a scale, a minimum per run of 16

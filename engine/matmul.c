@@ -131,13 +131,14 @@ static void multiply_groups(const struct product *product, const struct sl_matmu
                             uint32_t begin, uint32_t end, uint32_t worker)
 {
     const struct sl_matrix *matrix = job->matrix;
-    const struct sl_panel *panel = &product->kernels->panel[matrix->type];
-    const bool uses_panel =
-        panel->pack != NULL && product->x.tokens >= product->kernels->panel_tokens_min;
+    const struct sl_panel *panels = product->kernels->panels;
+    const struct sl_panel *panel = panels != NULL ? &panels[matrix->type] : NULL;
+    const bool uses_panel = panel != NULL && panel->pack != NULL &&
+                            product->x.tokens >= product->kernels->panel_tokens_min;
     const uint32_t rows_end =
         end * SL_PANEL_ROWS < matrix->rows ? end * SL_PANEL_ROWS : matrix->rows;
     uint32_t first = begin * SL_PANEL_ROWS;
-    if (product->x.tokens <= SL_TOKEN_TILE) {
+    if (!uses_panel && product->x.tokens <= SL_TOKEN_TILE) {
         multiply_rows(product, job, first, rows_end - first);
         return;
     }
