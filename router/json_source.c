@@ -409,7 +409,7 @@ static enum sl_err read_key(struct reader *reader, uint32_t object, struct sl_bu
 static enum sl_err read_member(struct reader *reader, uint32_t object)
 {
     struct sl_buf key;
-    uint32_t child;
+    uint32_t child = NONE;
     sl_buf_init(&key, SL_JSON_SOURCE_BYTES_MAX);
     enum sl_err err = read_key(reader, object, &key, &child);
     if (err == SL_OK) {

@@ -136,15 +136,21 @@ struct sl_decision {
     enum sl_side side;
     enum sl_reason reason;
     bool is_final; /* false: LOCAL, generate and ask again */
+    bool may_escalate; /* the cloud could take over if the local answer is not good enough */
     enum sl_mode mode; /* in force */
     bool is_scored;
     struct sl_score score;
     double threshold;
     enum sl_err error; /* side NONE: what the client gets; SL_OK else */
-    uint32_t missing;  /* features of unsupported_feature */
+    uint32_t missing;  /* features that the local model lacks */
     /* One sentence: what would have changed it. Built from numbers and words of lists only. */
     char change[192];
 };
+
+/* What stands against an answer from the box. Hard: there is none to be had (no model, a feature
+ * that it lacks, longer than its window, queue full). Soft: the cloud would do better, but where
+ * there is none the box still answers (longer than the route's limit, device pressure, a prompt that
+ * is foreign to the model). */
 
 /* Before anything is generated, and again after prefill when `prompt_score` is set. */
 struct sl_decision sl_decide_before(const struct sl_measurements *m, const struct sl_route *route);

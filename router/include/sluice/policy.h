@@ -52,8 +52,6 @@ bool sl_mode_narrow(enum sl_mode route, enum sl_mode request, enum sl_mode *out)
 
 /* What the client gets when the cloud cannot answer. */
 enum sl_unavailable { SL_UNAVAILABLE_LOCAL, SL_UNAVAILABLE_ERROR };
-/* What becomes of a cloud stream that breaks after its commit. */
-enum sl_resume { SL_RESUME_OFF, SL_RESUME_ON };
 /* How alike a stored request must be: byte for byte, the same but for case, blanks, politeness and
  * one typo, or of the same meaning. */
 enum sl_cache_similar { SL_CACHE_SIMILAR_OFF, SL_CACHE_SIMILAR_LEXICAL, SL_CACHE_SIMILAR_SEMANTIC };
@@ -72,7 +70,8 @@ struct sl_route_local {
     double load_max;               /* 0: off; load of a minute per core */
     bool tools_allowed;            /* false: tools go to the cloud with unsupported_feature */
     bool structured_allowed;       /* true: response_format is answered by constrained decoding */
-    double prompt_score_min;       /* 0: off; below this P(right) after prefill, no token is made */
+    double prompt_score_min;       /* 0.25: below this P(right) after prefill no token is made;
+                                    * needs a calibration; 0: off */
     uint32_t repetition_max;       /* 4: a phrase this often in a row is a loop */
 };
 
@@ -84,7 +83,7 @@ struct sl_route_cloud {
     size_t target_count;
     enum sl_unavailable unavailable; /* local */
     uint32_t stream_hold_tokens;     /* 0; SL_HOLD_ALL: verify before sending */
-    enum sl_resume resume;           /* off */
+    bool resumes;                    /* false: continue a stream that broke after its commit */
     uint32_t deadline_ms;            /* 60000: all attempts together */
     bool speculative;                /* false: start the cloud while a close score is still open */
     double speculative_margin;       /* 0.1: "close" is within this of the threshold */
@@ -118,6 +117,7 @@ struct sl_route {
     double threshold;           /* 0.6 */
     double risk;                /* 0: threshold rules; else the calibration gives the threshold */
     uint32_t context_tokens_max; /* 512: prompt and wanted output; 0: only the model's own window */
+    bool context_counts_output; /* true; false: the limit is on the prompt alone */
     uint32_t deadline_ms;       /* 120000: the whole request */
     bool sticky;                /* true: tool loops and sessions stay on their side */
     struct sl_route_local local;
