@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Keys, tokens and passwords. Private to router/pii.
+ */
+#ifndef SLUICE_PII_SECRETS_H
+#define SLUICE_PII_SECRETS_H
+
+#include "pii/detect.h"
+
+/* False where no known prefix or keyword starts with these two bytes: the usual answer. */
+bool pii_secret_may_start(unsigned char first, unsigned char second);
+/* At the start of a word: a known prefix (ghp_, AKIA, eyJ …), a private key block, or a keyword of
+ * prose ("password is …"). Returns the end of what was found, `at` for nothing. */
+size_t pii_find_secret_prefix(struct pii_scan *scan, size_t at);
+/* At '=' or ':': `key = value` where the key names a secret. */
+void pii_find_secret_assignment(struct pii_scan *scan, size_t at);
+/* At "://": credentials in a URL. Returns where the scan goes on. */
+size_t pii_find_secret_url(struct pii_scan *scan, size_t at);
+
+#endif
