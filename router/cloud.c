@@ -293,7 +293,7 @@ bool sl_cloud_is_disabled(const struct sl_cloud *cloud) { return cloud->is_disab
 
 /* ---- State ---- */
 
-enum sl_network_state sl_cloud_network_state(struct sl_cloud *cloud)
+enum sl_network sl_cloud_network_state(struct sl_cloud *cloud)
 {
     if (cloud->is_disabled)
         return SL_NETWORK_OFFLINE;

@@ -9,13 +9,7 @@
 #define DEGRADED_WINDOW_MS 60000 /* older trouble says little about now */
 #define DEGRADED_SHARE 0.25
 
-static const char *const state_words[] = {[SL_NETWORK_ONLINE] = "online",
-                                          [SL_NETWORK_DEGRADED] = "degraded",
-                                          [SL_NETWORK_OFFLINE] = "offline"};
-
-const char *sl_network_state_word(enum sl_network_state state) { return state_words[state]; }
-
-void sl_network_note(struct sl_network *network, bool reached, uint64_t now_ms)
+void sl_network_note(struct sl_network_history *network, bool reached, uint64_t now_ms)
 {
     size_t idx = (network->head + network->count) % SL_NETWORK_OUTCOMES_MAX;
     if (network->count == SL_NETWORK_OUTCOMES_MAX)
@@ -27,7 +21,7 @@ void sl_network_note(struct sl_network *network, bool reached, uint64_t now_ms)
     network->unreached_in_a_row = reached ? 0 : network->unreached_in_a_row + 1;
 }
 
-enum sl_network_state sl_network_judge(const struct sl_network *network, uint64_t now_ms)
+enum sl_network sl_network_judge(const struct sl_network_history *network, uint64_t now_ms)
 {
     if (network->unreached_in_a_row >= OFFLINE_IN_A_ROW)
         return SL_NETWORK_OFFLINE;

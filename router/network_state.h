@@ -14,7 +14,7 @@
 
 #define SL_NETWORK_OUTCOMES_MAX 16
 
-struct sl_network {
+struct sl_network_history {
     struct {
         uint64_t at_ms;
         bool reached;
@@ -24,7 +24,7 @@ struct sl_network {
     uint32_t unreached_in_a_row;
 };
 
-void sl_network_note(struct sl_network *network, bool reached, uint64_t now_ms);
-enum sl_network_state sl_network_judge(const struct sl_network *network, uint64_t now_ms);
+void sl_network_note(struct sl_network_history *network, bool reached, uint64_t now_ms);
+enum sl_network sl_network_judge(const struct sl_network_history *network, uint64_t now_ms);
 
 #endif

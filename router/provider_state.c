@@ -52,7 +52,7 @@ struct sl_provider_states {
     struct provider_state providers[PROVIDERS_MAX];
     size_t provider_count;
     struct model_state models[MODELS_MAX];
-    struct sl_network network;
+    struct sl_network_history network;
     struct sl_metric *breaker_metric;
     struct sl_series *network_series;
 };
@@ -188,14 +188,14 @@ bool sl_provider_states_would_admit(struct sl_provider_states *states,
 
 static void note_network(struct sl_provider_states *states, bool reached, uint64_t now_ms)
 {
-    enum sl_network_state before = sl_network_judge(&states->network, now_ms);
+    enum sl_network before = sl_network_judge(&states->network, now_ms);
     sl_network_note(&states->network, reached, now_ms);
-    enum sl_network_state after = sl_network_judge(&states->network, now_ms);
+    enum sl_network after = sl_network_judge(&states->network, now_ms);
     if (states->network_series != NULL)
-        sl_series_set(states->network_series, (double)after);
+        sl_series_set(states->network_series, (double)(after - SL_NETWORK_ONLINE));
     if (before != after)
-        SL_LOG_INFO("cloud", "network is %s, was %s", sl_network_state_word(after),
-                    sl_network_state_word(before));
+        SL_LOG_INFO("cloud", "network is %s, was %s", sl_network_word(after),
+                    sl_network_word(before));
 }
 
 static void note_breaker(struct sl_provider_states *states, struct model_state *model,
@@ -369,10 +369,10 @@ enum sl_breaker_state sl_provider_states_breaker(struct sl_provider_states *stat
     return worst;
 }
 
-enum sl_network_state sl_provider_states_network(struct sl_provider_states *states, uint64_t now_ms)
+enum sl_network sl_provider_states_network(struct sl_provider_states *states, uint64_t now_ms)
 {
     pthread_mutex_lock(&states->lock);
-    enum sl_network_state state = sl_network_judge(&states->network, now_ms);
+    enum sl_network state = sl_network_judge(&states->network, now_ms);
     pthread_mutex_unlock(&states->lock);
     return state;
 }

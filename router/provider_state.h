@@ -73,7 +73,7 @@ enum sl_err sl_provider_states_key(struct sl_provider_states *states,
 
 enum sl_breaker_state sl_provider_states_breaker(struct sl_provider_states *states,
                                                  const char *name);
-enum sl_network_state sl_provider_states_network(struct sl_provider_states *states,
+enum sl_network sl_provider_states_network(struct sl_provider_states *states,
                                                  uint64_t now_ms);
 
 #endif
