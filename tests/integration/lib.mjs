@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// Starts the real gateway and the mock cloud on free ports in a scratch folder, and stops them.
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+export const build = process.env.SLUICE_BUILD ?? join(root, 'build', 'dev');
+const startMs = 20000; // sanitizers and a busy machine; far above what a start takes
+
+export const defaultModel = join(root, 'engine', 'default', 'sluice-default.gguf');
+
+// Resolves with the first match of `pattern` in what the child prints, or fails with all of it.
+function waitFor(child, pattern) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`no ${pattern} in:\n${child.log}`)), startMs);
+    const look = () => {
+      const match = pattern.exec(child.log);
+      if (!match) return;
+      clearTimeout(timer);
+      resolve(match);
+    };
+    child.stdout.on('data', look);
+    child.stderr.on('data', look);
+    child.on('exit', (code) => {
+      clearTimeout(timer);
+      reject(new Error(`exit ${code} before ${pattern}:\n${child.log}`));
+    });
+    look();
+  });
+}
+
+function launch(program, args, env) {
+  const child = spawn(join(build, program), args, { env: { ...process.env, ...env } });
+  child.log = '';
+  child.stdout.on('data', (data) => (child.log += data));
+  child.stderr.on('data', (data) => (child.log += data));
+  child.ended = new Promise((resolve) => child.on('exit', (code, signal) => resolve({ code, signal })));
+  return child;
+}
+
+export function scratch() {
+  const folder = mkdtempSync(join(tmpdir(), 'sluice-it-'));
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+export async function startCloud(folder, args = []) {
+  const ca = join(folder, 'cloud-ca.pem');
+  const record = join(folder, 'cloud-record.txt');
+  const child = launch('sluice-mock-cloud', ['--listen', '127.0.0.1:0', '--ca-out', ca, '--record', record, ...args]);
+  const [, port] = await waitFor(child, /^listening (?:\S+:)?(\d+)$/m);
+  return {
+    url: `https://127.0.0.1:${port}/v1`,
+    ca,
+    received: () => (existsSync(record) ? readFileSync(record, 'latin1') : ''),
+    stop: async () => {
+      child.kill('SIGTERM');
+      await child.ended;
+    },
+  };
+}
+
+// A policy: the parts given here over one provider `cloud` at the mock.
+export function policyText(cloud, defaults = {}, rest = {}) {
+  return JSON.stringify({
+    providers: {
+      cloud: { kind: 'openai', base_url: cloud?.url ?? 'https://127.0.0.1:1/v1', key_env: 'SLUICE_CLOUD_KEY', model: 'mock-echo' },
+    },
+    defaults,
+    routes: [{ name: 'default' }],
+    ...rest,
+  }, null, 2);
+}
+
+export async function startGateway(folder, { cloud, policy, model = defaultModel, env = {}, args = [] } = {}) {
+  const policyFile = join(folder, 'policy.json');
+  if (policy !== undefined) writeFileSync(policyFile, policy);
+  const child = launch('sluice', ['serve', '--listen', '127.0.0.1:0', '--data-dir', folder,
+    ...(policy !== undefined ? ['--policy', policyFile] : []),
+    ...(model ? ['--model', model] : []), ...args], {
+    SLUICE_CLOUD_KEY: 'test-key-of-the-mock',
+    ...(cloud ? { SLUICE_CLOUD_CA_FILE: cloud.ca } : {}),
+    ...env,
+  });
+  const [, url] = await waitFor(child, /ready (https?:\/\/\S+)/);
+  return {
+    url,
+    policyFile,
+    child,
+    log: () => child.log,
+    stop: async (signal = 'SIGTERM') => {
+      child.kill(signal);
+      return child.ended;
+    },
+  };
+}
+
+export async function post(gateway, body, headers = {}, path = '/v1/chat/completions') {
+  const response = await fetch(gateway.url + path, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body),
+  });
+  const text = await response.text();
+  let json;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    json = undefined;
+  }
+  return { status: response.status, headers: response.headers, text, json };
+}
+
+export function chat(content, more = {}) {
+  return { model: 'auto', messages: [{ role: 'user', content }], ...more };
+}
+
+// The text of an SSE answer, and whether it ended cleanly.
+export function readStream(text) {
+  const events = text.split('\n\n').map((event) => event.split('\n').filter((line) => line.startsWith('data: '))
+    .map((line) => line.slice(6)).join('\n')).filter((data) => data !== '');
+  const chunks = events.filter((data) => data !== '[DONE]').map((data) => JSON.parse(data));
+  return {
+    chunks,
+    content: chunks.map((chunk) => chunk.choices?.[0]?.delta?.content ?? '').join(''),
+    finish: chunks.map((chunk) => chunk.choices?.[0]?.finish_reason).filter(Boolean)[0],
+    done: events.at(-1) === '[DONE]',
+  };
+}
+
+export async function until(check, ms = 5000) {
+  const end = Date.now() + ms;
+  for (;;) {
+    const value = await check();
+    if (value || Date.now() > end) return value;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
