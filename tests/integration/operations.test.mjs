@@ -48,7 +48,7 @@ test('an address that is not loopback demands a key, made and shown once', async
 
 test('SIGTERM lets a running stream finish and ends with status 0', async () => {
   const own = await startGateway(scratch(), { cloud, policy: policyText(cloud, { threshold: 1 }) });
-  const running = post(own, chat('a slow stream to be drained', { stream: true, model: 'cloud/mock-slow-tokens' }));
+  const running = post(own, chat('a slow stream to be drained', { stream: true, model: 'cloud/mock-words-40+token-25ms' }));
   await until(() => cloud.received().includes('to be drained'));
   const ended = own.stop('SIGTERM');
   const stream = readStream((await running).text);

@@ -64,11 +64,25 @@ test('a stream is restored too', async () => {
   nothingLeft();
 });
 
-test('a stream whose every byte is an event of its own is restored', async () => {
-  const answer = await post(gateway, chat(sentence + 'Three.', { stream: true, model: 'cloud/mock-bytes' }));
-  const stream = readStream(answer.text);
-  assert.ok(stream.done, answer.text.slice(-500));
-  for (const value of Object.values(planted)) assert.ok(stream.content.includes(value));
+for (const model of ['mock-split-1', 'mock-split-1+wire-1', 'mock-split-3+crlf']) {
+  test(`a stream of ${model} is restored`, async () => {
+    const answer = await post(gateway, chat(sentence + 'Three.', { stream: true, model: `cloud/${model}` }));
+    const stream = readStream(answer.text);
+    assert.ok(stream.done, answer.text.slice(-500));
+    for (const value of Object.values(planted)) assert.ok(stream.content.includes(value));
+    nothingLeft();
+  });
+}
+
+test('a stream cut in two at every byte of its placeholders is restored', async () => {
+  const prompt = `Mail ${planted.EMAIL}, call ${planted.PHONE}.`;
+  const scrubbed = 'Mail <EMAIL_1>, call <PHONE_1>.';
+  for (let at = 1; at < scrubbed.length; at++) {
+    const answer = await post(gateway, chat(prompt, { stream: true, model: `cloud/mock-cutat-${at}` }));
+    const stream = readStream(answer.text);
+    assert.ok(stream.done, `cut at ${at}: ${answer.text}`);
+    assert.ok(stream.content.includes(prompt), `cut at ${at}: ${stream.content}`);
+  }
   nothingLeft();
 });
 
