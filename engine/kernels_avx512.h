@@ -184,17 +184,25 @@ INLINE512 void super_q3_k(const uint8_t *data, struct sl_super *out)
     const uint8_t *q = data + offsetof(struct sl_block_q3_k, q);
     const __m512i low = load_twice(q), high = load_twice(q + 32), three = _mm512_set1_epi8(3);
     const __m512i tops = load_twice(data);
-    uint8_t scales[16];
     out->codes[0] = _mm512_and_si512(shift_halves(low, 0, 2), three);
     out->codes[1] = _mm512_and_si512(shift_halves(low, 4, 6), three);
     out->codes[2] = _mm512_and_si512(shift_halves(high, 0, 2), three);
     out->codes[3] = _mm512_and_si512(shift_halves(high, 4, 6), three);
     for (int i = 0; i < 4; i++)
         out->codes[i] = add_where(out->codes[i], bits_of_halves(tops, i), 4);
-    sl_q3_k_scales_unpack(data + offsetof(struct sl_block_q3_k, scales), scales);
+    /* As sl_q3_k_scales_unpack, but never through memory: reading sixteen bytes that were just
+     * written as four words stalls for a dozen cycles. */
+    uint32_t words[3];
+    memcpy(words, data + offsetof(struct sl_block_q3_k, scales), sizeof words);
+    const __m128i lows = _mm_setr_epi32((int)words[0], (int)words[1], (int)(words[0] >> 4),
+                                        (int)(words[1] >> 4));
+    const __m128i highs = _mm_sllv_epi32(
+        _mm_and_si128(_mm_srlv_epi32(_mm_set1_epi32((int)words[2]), _mm_setr_epi32(0, 2, 4, 6)),
+                      _mm_set1_epi8(3)),
+        _mm_set1_epi32(4));
+    const __m128i scales = _mm_or_si128(_mm_and_si128(lows, _mm_set1_epi8(15)), highs);
     const __m512i signed_scales =
-        _mm512_sub_epi32(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)scales)),
-                         _mm512_set1_epi32(32));
+        _mm512_sub_epi32(_mm512_cvtepu8_epi32(scales), _mm512_set1_epi32(32));
     out->scales =
         _mm512_mul_ps(_mm512_cvtepi32_ps(signed_scales),
                       _mm512_set1_ps(widen_half(data + offsetof(struct sl_block_q3_k, d))));
