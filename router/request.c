@@ -57,7 +57,7 @@ static void request_free(struct sl_request *req)
     if (router->config.edge.at_death != NULL)
         router->config.edge.at_death(req);
     if (req->lookup.flight != NULL)
-        sl_cache_flight_end(req->lookup.flight);
+        sl_cache_flight_end(req->lookup.flight, req->lookup.role);
     sl_restore_filter_free(req->restore.filter);
     sl_answer_clear(&req->lookup.answer);
     sl_answer_clear(&req->infer.answer);

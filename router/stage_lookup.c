@@ -119,9 +119,7 @@ static void join_flight(struct sl_request *req)
         return;
     const struct sl_cache_key *key =
         lookup->has_local_key ? &lookup->local_key : &lookup->cloud_key;
-    enum sl_cache_role role =
-        sl_cache_flight_begin(req->router->config.cache, key, &lookup->flight);
-    lookup->is_leader = role == SL_CACHE_LEADER;
+    lookup->role = sl_cache_flight_begin(req->router->config.cache, key, &lookup->flight);
 }
 
 enum sl_step sl_stage_lookup(struct sl_request *req)
@@ -150,7 +148,7 @@ enum sl_step sl_lookup_follow(struct sl_request *req)
 {
     struct sl_lookup_section *lookup = &req->lookup;
     const uint64_t slice_ms = 50; /* how soon a client that left is noticed */
-    while (lookup->flight != NULL && !lookup->is_leader) {
+    while (lookup->flight != NULL && lookup->role == SL_CACHE_FOLLOWER) {
         struct sl_cache_entry entry;
         uint64_t until = sl_monotonic_ms() + slice_ms;
         enum sl_cache_landing landing = sl_cache_flight_wait(lookup->flight, until, &entry);
@@ -163,7 +161,7 @@ enum sl_step sl_lookup_follow(struct sl_request *req)
         }
         bool is_cloud_entry = landing == SL_CACHE_LANDED && entry.meta.kind == SL_CACHE_CLOUD;
         bool is_taken = landing == SL_CACHE_LANDED && sl_lookup_take(req, &entry, is_cloud_entry);
-        sl_cache_flight_end(lookup->flight);
+        sl_cache_flight_end(lookup->flight, lookup->role);
         lookup->flight = NULL;
         if (is_taken)
             return sl_lookup_serve(req, SL_CACHE_STATUS_HIT, SL_REASON_CACHED);

@@ -73,7 +73,7 @@ static void put(struct sl_request *req, const struct sl_answer *answer, enum sl_
                 sl_cache_put(cache, key, &meta, sl_buf_slice(&body), sl_wall_seconds(), ttl_of(req),
                              is_similar ? &similar : NULL);
         }
-        if (lookup->flight != NULL && lookup->is_leader)
+        if (lookup->flight != NULL && lookup->role == SL_CACHE_LEADER)
             sl_cache_flight_publish(lookup->flight, &meta, sl_buf_slice(&body), sl_wall_seconds());
         free(prompt);
     }

@@ -159,7 +159,7 @@ struct sl_lookup_section {
     struct sl_answer answer;     /* as stored */
     const char *match;           /* how a similar hit matched; NULL else */
     struct sl_cache_flight *flight; /* others may wait for this answer, or this for theirs */
-    bool is_leader;
+    enum sl_cache_role role;
 };
 
 struct sl_infer_section {
