@@ -72,6 +72,9 @@ enum sl_err sl_engine_open(const struct sl_engine_config *config, struct sl_engi
                            struct sl_error *error) SL_MUST_CHECK;
 /* Cancels what runs, joins the threads. Generations must have been freed. NULL is fine. */
 void sl_engine_close(struct sl_engine *engine);
+/* The first call after opening a large file that was never opened before waits until its digest is
+ * computed (some 2.5 s a GB, begun at open on a thread of its own); the result is kept beside the
+ * file, so that later starts have it at once. Any thread. */
 const struct sl_model_info *sl_engine_info(const struct sl_engine *engine);
 /* Takes effect between two steps. */
 void sl_engine_set_threads(struct sl_engine *engine, uint32_t threads);
@@ -168,7 +171,8 @@ enum sl_finish {
 enum sl_event_kind {
     SL_EVENT_PREFILL, /* once, first: the prompt was read; `prompt` is set */
     SL_EVENT_TOKEN,   /* a token was chosen; `text` may be empty (half a character, a possible stop) */
-    SL_EVENT_END      /* `finish` is set, `text` holds what was held back */
+    SL_EVENT_END      /* `finish` is set, `text` holds what was held back; `token` and `stats` are
+                         those of the end-of-text token, or `token` is -1 */
 };
 
 /* How well the prompt fits the model: mean and worst window of the log-probability of the prompt's
@@ -221,5 +225,10 @@ enum sl_err sl_engine_token_text(const struct sl_engine *engine, int32_t token,
  * how many were read. Blocks. Errors: SL_ERR_UNSUPPORTED, SL_ERR_CONTEXT_LENGTH. */
 enum sl_err sl_engine_embed(struct sl_engine *engine, struct sl_slice text, float *out,
                             uint32_t *tokens, struct sl_error *error) SL_MUST_CHECK;
+/* How likely the model finds a text (perplexity): logprobs[i] gets log p(token i + 1 | tokens 0..i),
+ * for sl_prompt_tokens(prompt) - 1 values. Blocks. Errors: SL_ERR_UNSUPPORTED,
+ * SL_ERR_CONTEXT_LENGTH, SL_ERR_OVERLOAD (running requests hold the whole KV cache). */
+enum sl_err sl_engine_score(struct sl_engine *engine, const struct sl_prompt *prompt,
+                            float *logprobs, struct sl_error *error) SL_MUST_CHECK;
 
 #endif
