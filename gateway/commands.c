@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The table of commands and what they share: finding the row, loading options, usage. Only what
+ * works is in the table. One thread.
+ */
+#include "commands.h"
+
+#include "sluice/gateway.h"
+#include "sluice/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+extern char **environ;
+
+#define FLAGS_MAX 8
+
+struct command_row {
+    const char *words; /* "keys add" */
+    const char *usage; /* what follows the words */
+    const char *help;
+    sl_command_fn run;
+    struct sl_command_flag flags[FLAGS_MAX];
+};
+
+static const struct command_row rows[] = {
+    {"serve", "", "run the gateway", sl_command_serve, {{0}}},
+    {"check", "", "check configuration, policy, certificates and model", sl_command_check, {{0}}},
+    {"keys add", "NAME", "make an API key and show it once", sl_command_keys_add,
+     {{"requests-per-minute", "N", "rate limit; 0: none", NULL},
+      {"tokens-per-minute", "N", "limit of model tokens; 0: none", NULL}}},
+    {"keys list", "", "the API keys: names and limits", sl_command_keys_list, {{0}}},
+    {"keys revoke", "ID|NAME", "end an API key; a running gateway sees it within a second",
+     sl_command_keys_revoke, {{0}}},
+    {"version", "", "the version", sl_command_version, {{0}}},
+};
+#define ROW_COUNT (sizeof rows / sizeof *rows)
+
+const char *sl_command_flag(const struct sl_command_call *call, const char *name)
+{
+    for (const struct sl_command_flag *flag = call->flags; flag->name != NULL; flag++)
+        if (strcmp(flag->name, name) == 0)
+            return flag->set_to;
+    return NULL;
+}
+
+int sl_command_fail(const struct sl_error *error)
+{
+    fprintf(stderr, "sluice: %s\n", error->message);
+    return SL_EXIT_FAILED;
+}
+
+int sl_command_misuse(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("sluice: ", stderr);
+    vfprintf(stderr, format, args);
+    fputs("\nsluice: try `sluice --help`\n", stderr);
+    va_end(args);
+    return SL_EXIT_MISUSED;
+}
+
+int sl_command_version(struct sl_command_call *call)
+{
+    if (call->arguments.wants_json)
+        printf("{\"version\":\"%s\"}\n", SLUICE_VERSION);
+    else
+        printf("sluice %s\n", SLUICE_VERSION);
+    return SL_EXIT_FINE;
+}
+
+/* ---- usage ---- */
+
+static void print_row(const struct command_row *row)
+{
+    char head[80];
+    snprintf(head, sizeof head, "%s %s", row->words, row->usage);
+    printf("  sluice %-28s %s\n", head, row->help);
+}
+
+static void print_usage(void)
+{
+    puts("Sluice: a hybrid gateway for language models. It answers on the box where it can, and\n"
+         "asks a cloud, scrubbed of personal data, where it must.\n\nCommands:");
+    for (size_t i = 0; i < ROW_COUNT; i++)
+        print_row(&rows[i]);
+    puts("\n`sluice COMMAND --help` shows a command's options. Exit status: 0 fine, 1 failed,\n"
+         "2 used wrongly.");
+}
+
+static void print_row_help(const struct command_row *row)
+{
+    printf("Usage: sluice %s %s\n%s\n", row->words, row->usage, row->help);
+    for (const struct sl_command_flag *flag = row->flags; flag->name != NULL; flag++) {
+        char head[64];
+        snprintf(head, sizeof head, "--%s %s", flag->name, flag->value != NULL ? flag->value : "");
+        printf("%s  %-32s %s\n", flag == row->flags ? "\n" : "", head, flag->help);
+    }
+    struct sl_buf text;
+    sl_buf_init(&text, 64 << 10);
+    if (sl_options_help(&text) == SL_OK)
+        printf("\nOptions (also as SLUICE_NAME in the environment and as keys of the --config "
+               "file):\n%s"
+               "  %-32s %s\n  %-32s %s\n",
+               text.data, "--print-config", "print every option, its value and where it is from",
+               "--json", "print JSON where a program would read it");
+    sl_buf_clear(&text);
+}
+
+/* ---- running ---- */
+
+/* The row whose words come first; *word_count gets how many they are. */
+static const struct command_row *find_row(const struct sl_arguments *arguments,
+                                          size_t *word_count)
+{
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        const char *at = rows[i].words;
+        size_t count = 0;
+        while (*at != '\0' && count < arguments->word_count) {
+            size_t len = strcspn(at, " ");
+            if (strlen(arguments->words[count]) != len ||
+                memcmp(arguments->words[count], at, len) != 0)
+                break;
+            count++;
+            at += len + (at[len] == ' ');
+        }
+        if (*at == '\0') {
+            *word_count = count;
+            return &rows[i];
+        }
+    }
+    return NULL;
+}
+
+static int print_config(const struct sl_options *options)
+{
+    struct sl_buf text;
+    sl_buf_init(&text, 64 << 10);
+    int status = sl_options_print(options, &text) == SL_OK ? SL_EXIT_FINE : SL_EXIT_FAILED;
+    if (status == SL_EXIT_FINE)
+        fwrite(text.data, 1, text.len, stdout);
+    sl_buf_clear(&text);
+    return status;
+}
+
+static void configure_log(const struct sl_options *options)
+{
+    enum sl_log_level level = SL_LOG_LEVEL_INFO;
+    if (strcmp(options->log_level, "debug") == 0)
+        level = SL_LOG_LEVEL_DEBUG;
+    else if (strcmp(options->log_level, "warn") == 0)
+        level = SL_LOG_LEVEL_WARN;
+    else if (strcmp(options->log_level, "error") == 0)
+        level = SL_LOG_LEVEL_ERROR;
+    sl_log_configure(STDERR_FILENO, level, strcmp(options->log_format, "json") == 0);
+}
+
+static int run_row(const struct command_row *row, const struct sl_options *options,
+                   const struct sl_arguments *arguments, size_t word_count,
+                   struct sl_command_flag *flags)
+{
+    struct sl_command_call call = {.options = options, .arguments = *arguments, .flags = flags};
+    call.arguments.word_count -= word_count;
+    memmove(call.arguments.words, call.arguments.words + word_count,
+            call.arguments.word_count * sizeof *call.arguments.words);
+    if (arguments->wants_help) {
+        print_row_help(row);
+        return SL_EXIT_FINE;
+    }
+    if (arguments->wants_print_config)
+        return print_config(options);
+    configure_log(options);
+    return row->run(&call);
+}
+
+/* Words before the first flag name the command, and with it the flags that it has. */
+static const struct command_row *row_of_line(int argc, char **argv)
+{
+    struct sl_arguments words = {0};
+    size_t ignored;
+    for (int i = 1; i < argc && argv[i][0] != '-' && words.word_count < 2; i++)
+        words.words[words.word_count++] = argv[i];
+    return find_row(&words, &ignored);
+}
+
+int sl_command_run(int argc, char **argv)
+{
+    struct sl_options options;
+    struct sl_arguments arguments;
+    struct sl_error error = {0};
+    const struct command_row *row = row_of_line(argc, argv);
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
+        print_usage();
+        return argc < 2 ? SL_EXIT_MISUSED : SL_EXIT_FINE;
+    }
+    if (strcmp(argv[1], "--version") == 0)
+        row = find_row(&(struct sl_arguments){.words = {"version"}, .word_count = 1},
+                       &(size_t){0});
+    if (row == NULL)
+        return sl_command_misuse("no command \"%.40s\"", argv[1]);
+    struct sl_command_flag flags[FLAGS_MAX + 1] = {{0}};
+    memcpy(flags, row->flags, sizeof row->flags);
+    sl_options_init(&options);
+    int status = SL_EXIT_FINE;
+    size_t word_count = 0;
+    bool is_flag = argv[1][0] == '-';
+    if (sl_options_load(&options, is_flag ? 0 : argc - 1, argv + 1, environ, flags, &arguments,
+                        &error) != SL_OK)
+        status = sl_command_misuse("%s", error.message);
+    else if (!is_flag && find_row(&arguments, &word_count) != row)
+        status = sl_command_misuse("put options behind the command's words");
+    else
+        status = run_row(row, &options, &arguments, word_count, flags);
+    sl_options_clear(&options);
+    return status;
+}
