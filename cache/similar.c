@@ -1,39 +1,255 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Similar texts: the index is not there yet, so nothing is similar to anything.
+ * The index of similar prompts. Owns signatures, the sealed form and the look-up; leaves to others:
+ * normalisation (similar_text.c), hashed words (similar_words.c), the judgement (similar_verify.c).
+ *
+ * The verifier accepts a text that differs in at most one word. So the index need not guess by
+ * n-grams or cosine what might be close: a text is filed under a signature of all its words, and of
+ * all its words but the i-th for every i that a typo may hit; asking computes the same signatures
+ * and looks each up. Every pair that the verifier could accept shares one (recall 1 by
+ * construction), a probe is a point query, and there is no threshold to tune. What an index of
+ * n-grams would find besides, the verifier refuses.
+ *
+ * At rest: signatures are keyed 64-bit hashes of a scope and whole texts. The words' own keyed
+ * hashes are sealed, since on their own they would be a substitution cipher: the most frequent hash
+ * would be "the".
+ *
+ * Threads: any; reads go through the store's readers.
  */
 #include "similar.h"
 
 #include "cache_state.h"
+#include "db.h"
+#include "exact.h"
+#include "record.h"
+#include "similar_words.h"
+#include "siphash.h"
+
+#include "sluice/secret.h"
+
+#include <stdlib.h>
+
+#define CANDIDATES_MAX 4 /* newest first, of one signature: entries of one scope and one text */
+#define MEANING_CANDIDATES_MAX 8
+
+enum signature_type { SIGNATURE_ALL, SIGNATURE_WITHOUT, SIGNATURE_MEANING };
+
+/* ---- signatures ----------------------------------------------------------------------------- */
+
+struct signature_input {
+    uint8_t bytes[sizeof(struct sl_cache_key) + 3 + 8 * TEXT_WORDS_MAX];
+    size_t len;
+};
+
+static void input_start(struct signature_input *input, const struct sl_cache_key *scope,
+                        enum signature_type type, size_t position, size_t count)
+{
+    memcpy(input->bytes, scope->bytes, sizeof scope->bytes);
+    input->len = sizeof scope->bytes;
+    input->bytes[input->len++] = (uint8_t)type;
+    input->bytes[input->len++] = (uint8_t)position;
+    input->bytes[input->len++] = (uint8_t)count;
+}
+
+/* Of all words, or of all but `without` where type says so. */
+static uint64_t signature(const uint64_t key[2], const struct sl_cache_key *scope,
+                          const struct words_view *view, enum signature_type type, size_t without)
+{
+    struct signature_input input;
+    input_start(&input, scope, type, without, view->count);
+    for (size_t i = 0; i < view->count; i++) {
+        if (type == SIGNATURE_WITHOUT && i == without)
+            continue;
+        memcpy(input.bytes + input.len, &view->words[i].hash, 8);
+        input.len += 8;
+    }
+    return siphash(key, input.bytes, input.len);
+}
+
+static uint64_t meaning_signature(const uint64_t key[2], const struct sl_cache_key *scope,
+                                  struct sl_slice meaning)
+{
+    struct signature_input input;
+    uint64_t hash = siphash(key, meaning.data, meaning.len);
+    input_start(&input, scope, SIGNATURE_MEANING, 0, 0);
+    memcpy(input.bytes + input.len, &hash, 8);
+    return siphash(key, input.bytes, input.len + 8);
+}
+
+/* A text of one word is filed under its scope alone here, and only the newest few are tried. */
+static bool may_differ(const struct words_view *view, size_t i)
+{
+    return view->words[i].letters > 0 && view->polite_typos == 0;
+}
+
+static void sign(const struct keyring *keyring, const struct sl_cache_similar_text *text,
+                 const struct words_view *view, struct similar_features *features)
+{
+    const uint64_t *key = keyring_word_key(keyring);
+    uint64_t *out = features->signatures;
+    size_t count = 0;
+    out[count++] = signature(key, &text->scope, view, SIGNATURE_ALL, 0);
+    for (size_t i = 0; i < view->count; i++)
+        if (may_differ(view, i))
+            out[count++] = signature(key, &text->scope, view, SIGNATURE_WITHOUT, i);
+    if (text->meaning.len > 0)
+        out[count++] = meaning_signature(key, &text->scope, text->meaning);
+    features->signature_count = count;
+}
+
+_Static_assert(SIMILAR_SIGNATURES_MAX >= TEXT_WORDS_MAX + 2, "all, each word, meaning");
 
 struct similar_features *similar_features_create(const struct keyring *keyring,
                                                  const struct sl_cache_similar_text *text)
 {
-    (void)keyring;
-    (void)text;
-    return NULL;
+    struct similar_text parsed;
+    struct words_view view;
+    uint8_t bytes[WORDS_BYTES_MAX];
+    struct similar_features *features = NULL;
+    if (!similar_text_parse(&parsed, text->text))
+        goto out;
+    size_t len = similar_words_write(keyring_word_key(keyring), &parsed, bytes);
+    features = malloc(sizeof *features + len);
+    if (features == NULL || !similar_words_read((struct sl_slice){(const char *)bytes, len}, &view))
+        goto out;
+    features->words_len = len;
+    memcpy(features->words, bytes, len);
+    sign(keyring, text, &view, features);
+out:
+    sl_wipe(parsed.text, parsed.text_len);
+    return features;
+}
+
+/* ---- sealed words --------------------------------------------------------------------------- */
+
+struct words_bound {
+    char label[20];
+    uint8_t key[sizeof(struct sl_cache_key)];
+};
+
+static struct sl_slice bind_words(struct words_bound *bound, const struct sl_cache_key *key)
+{
+    memset(bound, 0, sizeof *bound);
+    memcpy(bound->label, "sluice cache words", 19);
+    memcpy(bound->key, key->bytes, sizeof bound->key);
+    return (struct sl_slice){(const char *)bound, sizeof *bound};
 }
 
 uint8_t *similar_seal(struct keyring *keyring, const struct sl_cache_key *key, uint32_t key_id,
                       struct sl_slice words, size_t *sealed_len)
 {
-    (void)keyring;
-    (void)key;
-    (void)key_id;
-    (void)words;
-    (void)sealed_len;
+    struct words_bound bound;
+    const struct sl_cipher *cipher = keyring_cipher(keyring, key_id);
+    uint8_t *sealed = malloc(words.len + SL_SEAL_OVERHEAD);
+    *sealed_len = words.len + SL_SEAL_OVERHEAD;
+    if (cipher != NULL && sealed != NULL &&
+        sl_cipher_seal(cipher, bind_words(&bound, key), words.data, words.len, sealed) == SL_OK)
+        return sealed;
+    free(sealed);
     return NULL;
 }
 
 uint8_t *similar_open(struct keyring *keyring, const struct sl_cache_key *key, uint32_t key_id,
                       struct sl_slice sealed, size_t *words_len)
 {
-    (void)keyring;
-    (void)key;
-    (void)key_id;
-    (void)sealed;
-    (void)words_len;
+    struct words_bound bound;
+    const struct sl_cipher *cipher = keyring_cipher(keyring, key_id);
+    if (cipher == NULL || sealed.len < SL_SEAL_OVERHEAD)
+        return NULL;
+    uint8_t *words = malloc(sealed.len);
+    *words_len = sealed.len - SL_SEAL_OVERHEAD;
+    if (words != NULL && sl_cipher_open(cipher, bind_words(&bound, key), sealed.data, sealed.len,
+                                        words) == SL_OK)
+        return words;
+    free(words);
     return NULL;
+}
+
+/* ---- look-up -------------------------------------------------------------------------------- */
+
+struct similar_query {
+    struct sl_cache *cache;
+    const struct sl_cache_similar_text *text;
+    const struct sl_cache_want *want;
+    struct words_view asked;
+    struct sl_cache_entry *entry;
+    enum sl_cache_match match;
+};
+
+static size_t probe(struct sl_cache *cache, uint64_t wanted, int64_t *ids, size_t ids_max)
+{
+    size_t count = 0;
+    enum sl_cache_state state = SL_CACHE_ON;
+    enum db_outcome outcome = DB_ABSENT;
+    pthread_rwlock_rdlock(&cache->db_lock);
+    if (cache->db != NULL)
+        outcome = db_read_probe(cache->db, wanted, ids, ids_max, &count, &state);
+    pthread_rwlock_unlock(&cache->db_lock);
+    if (outcome == DB_FAILED)
+        cache_turn_off(cache, state, "reading the similar index failed");
+    return outcome == DB_FOUND ? count : 0;
+}
+
+/* The candidate's words, to be freed, and its key; NULL where it is gone or does not open. */
+static uint8_t *load_words(struct sl_cache *cache, int64_t id, struct sl_cache_key *key, size_t *len)
+{
+    struct sl_buf sealed = {0};
+    uint32_t key_id = 0;
+    enum sl_cache_state state = SL_CACHE_ON;
+    enum db_outcome outcome = DB_ABSENT;
+    pthread_rwlock_rdlock(&cache->db_lock);
+    if (cache->db != NULL)
+        outcome = db_read_similar(cache->db, id, key, &key_id, &sealed, &state);
+    pthread_rwlock_unlock(&cache->db_lock);
+    if (outcome == DB_FAILED)
+        cache_turn_off(cache, state, "reading the similar index failed");
+    uint8_t *words = outcome == DB_FOUND ? similar_open(cache->keyring, key, key_id,
+                                                        sl_buf_slice(&sealed), len)
+                                         : NULL;
+    sl_buf_clear(&sealed);
+    return words;
+}
+
+static enum sl_cache_outcome try_candidate(struct similar_query *query, int64_t id,
+                                           bool has_same_meaning)
+{
+    struct words_view stored;
+    struct sl_cache_key key;
+    size_t len = 0;
+    enum sl_cache_match match = SL_CACHE_MATCH_NONE;
+    uint8_t *words = load_words(query->cache, id, &key, &len);
+    if (words != NULL &&
+        similar_words_read((struct sl_slice){(const char *)words, len}, &stored))
+        match = similar_verify(&stored, &query->asked, has_same_meaning);
+    free(words);
+    if (match == SL_CACHE_MATCH_NONE)
+        return SL_CACHE_MISS;
+    query->match = match;
+    return exact_serve(exact_find(query->cache, &key), query->want, query->entry);
+}
+
+static enum sl_cache_outcome try_signature(struct similar_query *query, uint64_t wanted,
+                                           size_t ids_max, bool has_same_meaning)
+{
+    int64_t ids[MEANING_CANDIDATES_MAX];
+    size_t count = probe(query->cache, wanted, ids, ids_max);
+    enum sl_cache_outcome outcome = SL_CACHE_MISS;
+    for (size_t i = 0; i < count && outcome == SL_CACHE_MISS; i++)
+        outcome = try_candidate(query, ids[i], has_same_meaning);
+    return outcome;
+}
+
+static enum sl_cache_outcome look_up(struct similar_query *query,
+                                     const struct similar_features *features)
+{
+    size_t plain_count = features->signature_count - (query->text->meaning.len > 0);
+    enum sl_cache_outcome outcome = SL_CACHE_MISS;
+    for (size_t i = 0; i < plain_count && outcome == SL_CACHE_MISS; i++)
+        outcome = try_signature(query, features->signatures[i], CANDIDATES_MAX, false);
+    if (outcome == SL_CACHE_MISS && plain_count < features->signature_count)
+        outcome = try_signature(query, features->signatures[plain_count], MEANING_CANDIDATES_MAX,
+                                true);
+    return outcome;
 }
 
 enum sl_cache_outcome sl_cache_similar(struct sl_cache *cache,
@@ -41,13 +257,26 @@ enum sl_cache_outcome sl_cache_similar(struct sl_cache *cache,
                                        const struct sl_cache_want *want,
                                        struct sl_cache_entry *entry, enum sl_cache_match *match)
 {
-    (void)cache;
-    (void)text;
-    (void)want;
+    struct similar_query query = {.cache = cache, .text = text, .want = want, .entry = entry};
+    enum sl_cache_outcome outcome = SL_CACHE_MISS;
     memset(entry, 0, sizeof *entry);
     if (match != NULL)
         *match = SL_CACHE_MATCH_NONE;
-    return SL_CACHE_MISS;
+    if (!cache_is_on(cache) || cache->writer == NULL || !cache->config.has_similar)
+        return SL_CACHE_MISS;
+    struct similar_features *features = similar_features_create(cache->keyring, text);
+    if (features == NULL)
+        return SL_CACHE_MISS;
+    if (similar_words_read((struct sl_slice){(const char *)features->words, features->words_len},
+                           &query.asked))
+        outcome = look_up(&query, features);
+    free(features);
+    if (outcome == SL_CACHE_MISS)
+        return SL_CACHE_MISS;
+    if (match != NULL)
+        *match = query.match;
+    exact_count_hit(cache, entry, COUNTER_SIMILAR_HITS);
+    return outcome;
 }
 
 const char *sl_cache_match_name(enum sl_cache_match match)

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Turns normalised words into what the index keeps: keyed hashes, classes, and for each word that a
+ * typo may hit the keyed hashes of its deletion neighbourhood (as in SymSpell, Garbe 2012, but of
+ * the words of one text, under a key).
+ *
+ * Pure; any thread.
+ */
+#include "similar_words.h"
+
+#include "siphash.h"
+#include "words/known_words.h"
+
+/* "barclay's" may be misspelt before the apostrophe; what follows must be equal, and is hashed into
+ * every deletion. */
+static size_t stem_len(struct sl_slice word)
+{
+    size_t len = 0;
+    while (len < word.len && word.data[len] >= 'a' && word.data[len] <= 'z')
+        len++;
+    return len == word.len || (len > 0 && word.data[len] == '\'') ? len : 0;
+}
+
+/* Letters that a typo may have hit, or 0. Numbers in digits, codes, negations and placeholders must
+ * be right; below four letters one edit makes nearly any word of any other. */
+static size_t typo_letters(struct sl_slice word, enum word_class class)
+{
+    size_t len = stem_len(word);
+    bool is_open = class != WORD_NEGATION && class != WORD_PLACEHOLDER;
+    return is_open && len >= 4 && len <= WORD_LETTERS_MAX ? len : 0;
+}
+
+static uint8_t *put_u64(uint8_t *at, uint64_t value, unsigned size)
+{
+    for (unsigned i = 0; i < size; i++)
+        *at++ = (uint8_t)(value >> (8 * i));
+    return at;
+}
+
+static uint8_t *put_deletions(const uint64_t key[2], struct sl_slice word, size_t letters,
+                              uint8_t *at)
+{
+    char shorter[TEXT_BYTES_MAX];
+    memcpy(shorter, word.data + 1, word.len - 1); /* without letter 0 */
+    for (size_t i = 0; i < letters; i++) {
+        at = put_u64(at, siphash(key, shorter, word.len - 1), 4);
+        if (i + 1 < letters)
+            shorter[i] = word.data[i]; /* letter i back in, letter i + 1 out */
+    }
+    explicit_bzero(shorter, word.len);
+    return at;
+}
+
+static uint8_t *put_word(const uint64_t key[2], struct sl_slice word, uint8_t *at)
+{
+    uint8_t detail;
+    enum word_class class = word_classify(word, &detail);
+    size_t letters = typo_letters(word, class);
+    bool is_known = letters > 0 && known_words_has((struct sl_slice){word.data, letters});
+    if (letters > 0 && class == WORD_PLAIN && !is_known)
+        detail = word_number_meant(word);
+    at = put_u64(at, siphash(key, word.data, word.len), 8);
+    *at++ = (uint8_t)class;
+    *at++ = detail;
+    *at++ = is_known ? WORD_IS_KNOWN : 0;
+    *at++ = (uint8_t)letters;
+    return put_deletions(key, word, letters, at);
+}
+
+size_t similar_words_write(const uint64_t key[2], const struct similar_text *text,
+                           uint8_t out[WORDS_BYTES_MAX])
+{
+    uint8_t *at = out;
+    *at++ = WORDS_FORMAT;
+    *at++ = (uint8_t)text->polite_typos;
+    *at++ = (uint8_t)text->word_count;
+    for (size_t i = 0; i < text->word_count; i++)
+        at = put_word(key, text->words[i], at);
+    return (size_t)(at - out);
+}
+
+static uint64_t get_number(const uint8_t *at, unsigned size)
+{
+    uint64_t value = 0;
+    for (unsigned i = 0; i < size; i++)
+        value |= (uint64_t)at[i] << (8 * i);
+    return value;
+}
+
+uint32_t word_deletion(const struct word_view *word, size_t i)
+{
+    return (uint32_t)get_number(word->deletions + 4 * i, 4);
+}
+
+/* Checked although it comes out of a seal: a format of another version must not be misread. */
+bool similar_words_read(struct sl_slice bytes, struct words_view *view)
+{
+    const uint8_t *at = (const uint8_t *)bytes.data;
+    const uint8_t *end = at + bytes.len;
+    if (bytes.len < 3 || at[0] != WORDS_FORMAT || at[2] > TEXT_WORDS_MAX)
+        return false;
+    view->polite_typos = at[1];
+    view->count = at[2];
+    at += 3;
+    for (size_t i = 0; i < view->count; i++) {
+        struct word_view *word = &view->words[i];
+        if (end - at < WORD_HEAD_BYTES || at[8] > WORD_UNIT || at[11] > WORD_LETTERS_MAX ||
+            end - at - WORD_HEAD_BYTES < 4 * at[11])
+            return false;
+        *word = (struct word_view){.hash = get_number(at, 8),
+                                   .class = (enum word_class)at[8],
+                                   .detail = at[9],
+                                   .flags = at[10],
+                                   .letters = at[11],
+                                   .deletions = at + WORD_HEAD_BYTES};
+        at += WORD_HEAD_BYTES + 4 * word->letters;
+    }
+    return at == end;
+}
