@@ -12,6 +12,7 @@
 
 #include "pii/checks.h"
 #include "pii/context.h"
+#include "pii/secrets.h"
 
 /* One sign, or a bracket with a blank: "(0)8 ", ") ", " - ". Returns its length, 0: no separator. */
 static size_t separator(const struct pii_scan *scan, size_t at, unsigned char *kind)
@@ -240,6 +241,7 @@ size_t pii_find_number(struct pii_scan *scan, size_t at)
             return next;
     }
     find_crypto(scan, start, end);
+    pii_find_secret_token(scan, start, end);
     pii_find_ids(scan, start, at);
     if (start != at) /* letters before: no plain number */
         return end;

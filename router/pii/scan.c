@@ -7,6 +7,7 @@
  *   first digit       cards, IBANs, telephones, identifiers, IPv4, crypto addresses: number.c
  *   @                 email                      :    IPv6, URL, `key: value`
  *   =                 `key=value`                .    bare domains, where URLs are on
+ *   quotes            `secret("value")`
  *
  * Cost: one table look-up per byte and one per word; finders look a bounded distance around.
  *
@@ -79,6 +80,11 @@ static size_t find_trigger(struct pii_scan *scan, size_t at)
     case '=':
         pii_find_secret_assignment(scan, at);
         return at + 1;
+    case '"':
+    case '\'':
+    case '`':
+        pii_find_secret_quoted(scan, at);
+        return at + 1;
     default:
         return pii_find_number(scan, at);
     }
@@ -87,6 +93,7 @@ static size_t find_trigger(struct pii_scan *scan, size_t at)
 void pii_scan_view(struct pii_scan *scan)
 {
     const unsigned char *text = scan->text;
+    pii_secrets_prepare();
     bool wants_domains = pii_is_on(scan, SL_PII_URL);
     bool in_word = false;   /* the byte before is a letter or digit */
     bool had_digit = false; /* and its word had a digit, so the number finder has seen it */
