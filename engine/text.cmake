@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 set(ENGINE_TEXT_SOURCES
+  chat_call.c chat_expression.c chat_filters.c chat_forms.c chat_lexer.c chat_parser.c chat_run.c
+  chat_show.c chat_strings.c chat_template.c chat_tests.c chat_value.c
   tokenizer.c tokenizer_bpe.c tokenizer_decode.c tokenizer_merge.c tokenizer_pattern.c
   tokenizer_pieces.c tokenizer_pre.c tokenizer_roles.c tokenizer_special.c tokenizer_spm.c
   tokenizer_vocab.c tokenizer_wordpiece.c unicode.c)
