@@ -5,7 +5,8 @@ add_library(sluice_flags INTERFACE)
 target_compile_definitions(sluice_flags INTERFACE _GNU_SOURCE)
 target_compile_options(sluice_flags INTERFACE
   -Wall -Wextra -Wshadow -Wconversion -Wvla -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes
-  -Wno-sign-conversion -fno-math-errno -fno-trapping-math -ffp-contract=off
+  -Wno-sign-conversion -Wno-format-truncation # snprintf that cuts is what is wanted
+  -fno-math-errno -fno-trapping-math -ffp-contract=off
   $<$<BOOL:${SLUICE_WERROR}>:-Werror>)
 if(SLUICE_SANITIZE)
   target_compile_options(sluice_flags INTERFACE -fsanitize=${SLUICE_SANITIZE}
