@@ -114,7 +114,9 @@ static enum sl_err open_cloud(struct sl_gateway *gateway, const struct sl_option
     char path[600];
     if (!options->cloud)
         return SL_OK;
-    struct sl_cloud_options cloud = {.data_folder = gateway->data_dir};
+    struct sl_cloud_options cloud = {
+        .data_folder = gateway->data_dir,
+        .ca_file = options->cloud_ca_file[0] != '\0' ? options->cloud_ca_file : NULL};
     enum sl_err err = sl_cloud_create(&cloud, &gateway->edge.cloud, error);
     if (err == SL_OK && !path_in(gateway, "egress.jsonl", path, sizeof path))
         err = sl_error_set(error, SL_ERR_LIMIT, "data_dir: path is too long");

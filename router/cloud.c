@@ -248,7 +248,11 @@ static enum sl_err cloud_open(struct sl_cloud *cloud, const struct sl_cloud_opti
         return err;
     uint32_t connections_max =
         options->connections_max > 0 ? options->connections_max : CONNECTIONS_DEFAULT;
-    return sl_transfer_hub_create(connections_max, &cloud->hub, error);
+    err = sl_transfer_hub_create(connections_max, &cloud->hub, error);
+    if (err == SL_OK && options->ca_file != NULL &&
+        !sl_transfer_hub_trust(cloud->hub, options->ca_file))
+        err = sl_error_set(error, SL_ERR_MEMORY, NULL);
+    return err;
 }
 
 enum sl_err sl_cloud_create(const struct sl_cloud_options *options, struct sl_cloud **out,

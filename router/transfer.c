@@ -78,6 +78,7 @@ struct sl_transfer_hub {
     struct sl_transfer *inbound;
     bool is_stopping;
     struct sl_transfer *active; /* the thread's */
+    char *ca_file;              /* for requests that name none; NULL: the system store */
 };
 
 /* ---- Inbox ---- */
@@ -333,8 +334,10 @@ static size_t on_header(char *data, size_t size, size_t count, void *ctx)
 
 /* ---- Starting ---- */
 
-static bool set_security_options(CURL *easy, const struct sl_transfer_request *request)
+static bool set_security_options(CURL *easy, const struct sl_transfer_request *request,
+                                 const char *ca_file_default)
 {
+    const char *ca_file = request->ca_file != NULL ? request->ca_file : ca_file_default;
     bool is_fine = true;
     is_fine &= curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "https,http") == CURLE_OK;
     is_fine &= curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK;
@@ -346,8 +349,8 @@ static bool set_security_options(CURL *easy, const struct sl_transfer_request *r
     /* "" turns off the environment's proxy variables: where bytes go is the policy's to say. */
     is_fine &= curl_easy_setopt(easy, CURLOPT_PROXY,
                                 request->proxy != NULL ? request->proxy : "") == CURLE_OK;
-    if (request->ca_file != NULL) {
-        is_fine &= curl_easy_setopt(easy, CURLOPT_CAINFO, request->ca_file) == CURLE_OK;
+    if (ca_file != NULL) {
+        is_fine &= curl_easy_setopt(easy, CURLOPT_CAINFO, ca_file) == CURLE_OK;
         is_fine &= curl_easy_setopt(easy, CURLOPT_CAPATH, NULL) == CURLE_OK;
     }
     if (request->pinned_public_key != NULL)
@@ -448,7 +451,7 @@ enum sl_err sl_transfer_start(struct sl_transfer_hub *hub, struct sl_transfer_re
     transfer->body = request->body;
     request->body = (struct sl_buf){.len_max = transfer->body.len_max};
     transfer->request_bytes += strlen(request->url) + transfer->body.len;
-    if (!set_security_options(transfer->easy, request) ||
+    if (!set_security_options(transfer->easy, request, transfer->hub->ca_file) ||
         !set_exchange_options(transfer, request)) {
         err = sl_error_set(error, SL_ERR_INVALID, "libcurl refuses an option of this provider");
         goto out;
@@ -680,11 +683,18 @@ void sl_transfer_hub_stop(struct sl_transfer_hub *hub)
     curl_multi_wakeup(hub->multi);
 }
 
+bool sl_transfer_hub_trust(struct sl_transfer_hub *hub, const char *ca_file)
+{
+    hub->ca_file = strdup(ca_file);
+    return hub->ca_file != NULL;
+}
+
 void sl_transfer_hub_free(struct sl_transfer_hub *hub)
 {
     if (hub == NULL)
         return;
     sl_transfer_hub_stop(hub);
     pthread_join(hub->thread, NULL);
+    free(hub->ca_file);
     hub_close(hub);
 }

@@ -35,6 +35,9 @@ struct sl_transfer_inbox;
 /* `connections_max`: idle connections kept. Starts the thread. */
 enum sl_err sl_transfer_hub_create(uint32_t connections_max, struct sl_transfer_hub **out,
                                    struct sl_error *error) SL_MUST_CHECK;
+/* Requests that name no CA file of their own trust this one (PEM; copied) in place of the system
+ * store. Before the first start. false: out of memory. */
+bool sl_transfer_hub_trust(struct sl_transfer_hub *hub, const char *ca_file) SL_MUST_CHECK;
 /* Ends all running exchanges with SL_TRANSFER_SHUTDOWN; later starts fail. Any thread. */
 void sl_transfer_hub_stop(struct sl_transfer_hub *hub);
 /* Stops, joins, frees. Every transfer must have been released. NULL is fine. */

@@ -132,6 +132,8 @@ enum sl_err sl_cloud_provider_check(const struct sl_cloud_provider_config *confi
 
 struct sl_cloud_options {
     const char *data_folder;  /* spending is kept in DATA/cloud_spend.json; NULL: not kept */
+    const char *ca_file;      /* PEM; trusted for providers without one of their own; NULL: the
+                               * system store */
     uint32_t connections_max; /* idle connections kept for reuse, all providers; 0: 64 */
     uint32_t streams_max;     /* calls at the same time, above it SL_ERR_OVERLOAD; 0: 512 */
     const char *user_agent;   /* NULL: "sluice" */
