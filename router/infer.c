@@ -427,5 +427,9 @@ enum sl_err sl_infer_run(struct sl_request *req, bool may_escalate, struct sl_er
         return sl_error_set(error, err, NULL);
     if (err != SL_OK)
         m->local = (struct sl_local_outcome){.status = SL_LOCAL_ERROR};
+    if (run.was_stopped) { /* half an answer is none: a fallback has to make it anew */
+        m->local = (struct sl_local_outcome){.status = SL_LOCAL_NOT_RUN};
+        sl_answer_clear(&req->infer.answer);
+    }
     return SL_OK;
 }
