@@ -405,16 +405,19 @@ enum sl_err sl_infer_run(struct sl_request *req, bool may_escalate, struct sl_er
                             .calibration = req->router->config.calibration};
     sl_answer_clear(&req->infer.answer);
     sl_request_discard_stream(req);
-    snprintf(req->infer.answer.model, sizeof req->infer.answer.model, "%s",
-             sl_engine_info(req->router->config.engine)->name);
-    req->answer = &req->infer.answer; /* deltas name the model that speaks */
+    req->answer = &req->infer.answer;
     run.before = sl_decide_before(m, &req->auth.route);
     sl_features_init(&run.features);
     sl_features_request(&run.features, run.calibration, sl_last_user_text(req->parse.chat));
     struct sl_generate_params params = params_of(&run);
     struct sl_error why = {0};
     req->infer.was_run = true;
-    enum sl_err err = sl_engine_generate(req->router->config.engine, req->infer.prompt, &params,
+    const char *name = sl_engine_info(req->router->config.engine)->name;
+    struct sl_delta model = {.kind = SL_DELTA_MODEL, .text = sl_slice_of(name)};
+    enum sl_err err = emit(&run, &model);
+    if (err != SL_OK)
+        return sl_error_set(error, err, NULL);
+    err = sl_engine_generate(req->router->config.engine, req->infer.prompt, &params,
                                          &run.generation, &why);
     if (err != SL_OK) {
         m->local = (struct sl_local_outcome){.status = status_of_refusal(err)};
