@@ -24,9 +24,10 @@ static enum sl_err take_restored(void *ctx, const struct sl_delta *delta)
 {
     struct sl_request *req = ctx;
     enum sl_err err = sl_answer_add(&req->restore.answer, delta, NULL);
-    if (err != SL_OK || req->out == NULL || delta->kind == SL_DELTA_MODEL)
+    if (err != SL_OK || req->out == NULL)
         return err;
-    if (!req->respond.is_stream && req->escalate.was_called)
+    /* The model's name comes before the first content; headers wait for the content. */
+    if (!req->respond.is_stream && req->escalate.was_called && delta->kind != SL_DELTA_MODEL)
         sl_request_open_stream(req);
     return sl_request_stream_delta(req, delta);
 }
