@@ -30,7 +30,8 @@
 
 #define GROUP_MAX 512      /* bounds the WAL that one commit writes: some 2 MB */
 #define JOB_ROOM 16        /* places in the queue that puts leave free */
-#define IDLE_MS 1000       /* how often an idle writer looks after expiry and other processes */
+#define IDLE_MS 1000       /* how often an idle writer looks after expiry */
+#define NOTICE_MS 500      /* how often any writer looks whether another process wrote */
 #define EXPIRE_PER_GROUP 64
 #define EVICT_PER_GROUP (GROUP_MAX + 64) /* more than a group can add, so the bound holds after it */
 
@@ -261,6 +262,10 @@ static void look_after_store(struct writer *writer)
 static void notice_others(struct writer *writer)
 {
     bool changed = false;
+    uint64_t now_ms = sl_monotonic_ms();
+    if (writer->db == NULL || now_ms < writer->noticed_ms + NOTICE_MS)
+        return;
+    writer->noticed_ms = now_ms;
     int rc = db_was_changed(writer->db, &changed);
     if (rc != DB_FINE)
         writer_fail(writer, rc);
@@ -277,8 +282,6 @@ static void idle(struct writer *writer)
         rc = writer_commit(writer);
     if (rc != DB_FINE)
         writer_fail(writer, rc);
-    else
-        notice_others(writer);
 }
 
 /* ---- the loop ------------------------------------------------------------------------------- */
@@ -360,12 +363,14 @@ static void *writer_main(void *context)
             break;
         if (outcome == SL_QUEUE_DONE) {
             process(writer, item);
+            notice_others(writer);
             continue;
         }
         look_after_store(writer);
         writer->is_behind = false;
         if (writer->db != NULL)
             idle(writer);
+        notice_others(writer);
     }
     if (writer->db != NULL)
         idle(writer);

@@ -34,6 +34,7 @@ struct writer {
     size_t group_count;
     bool is_behind; /* more to expire or evict than one group may */
     uint64_t retry_ms;
+    uint64_t noticed_ms;
     uint64_t counters_written[COUNTER_COUNT];
     uint64_t counters_pending[COUNTER_COUNT]; /* in the open transaction */
 };

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cache_test.h"
+
+static void put_made(struct sl_cache *cache, uint64_t number, const char *app, const char *model,
+                     const char *policy, int64_t now_s)
+{
+    struct sl_cache_key key = key_of(cache, number);
+    struct sl_cache_meta meta = {.kind = SL_CACHE_CLOUD,
+                                 .app = sl_slice_of(app),
+                                 .model = sl_slice_of(model),
+                                 .policy_digest = sl_cache_digest_of(sl_slice_of(policy)),
+                                 .prompt = sl_slice_of(app)};
+    ck_assert(sl_cache_put(cache, &key, &meta, sl_slice_of(model), now_s, 3600, NULL));
+}
+
+static uint64_t purge(struct sl_cache *cache, const struct sl_cache_filter *filter)
+{
+    uint64_t purged = 0;
+    struct sl_error error = {0};
+    ck_assert_msg(sl_cache_purge(cache, filter, &purged, &error) == SL_OK, "%s", error.message);
+    return purged;
+}
+
+static bool is_there(struct sl_cache *cache, uint64_t number)
+{
+    struct sl_cache_entry entry;
+    bool is_hit = get_at(cache, number, NOW, &entry) == SL_CACHE_HIT;
+    sl_cache_entry_clear(&entry);
+    return is_hit;
+}
+
+/* Both with the front and from the store: a purge must reach the two alike. */
+static void each_condition(bool has_front)
+{
+    struct cache_place place = new_place();
+    struct sl_cache *cache = has_front ? open_at(&place) : open_without_front(&place);
+    put_made(cache, 1, "shop", "gpt", "old", NOW - 100);
+    put_made(cache, 2, "shop", "claude", "new", NOW);
+    put_made(cache, 3, "desk", "gpt", "new", NOW);
+    put_made(cache, 4, "desk", "llama", "new", NOW - 50);
+    put_made(cache, 5, "desk", "llama", "new", NOW);
+    struct sl_cache_digest old = sl_cache_digest_of(SL_SLICE("old"));
+    struct sl_cache_key key5 = key_of(cache, 5);
+    flush(cache);
+    ck_assert_uint_eq(purge(cache, &(struct sl_cache_filter){.app = {NULL, 0}}), 0);
+    ck_assert_uint_eq(purge(cache, &(struct sl_cache_filter){.made_from = &old}), 1);
+    ck_assert(!is_there(cache, 1) && is_there(cache, 2));
+    ck_assert_uint_eq(purge(cache, &(struct sl_cache_filter){.app = SL_SLICE("shop"),
+                                                             .model = SL_SLICE("gpt")}), 0);
+    ck_assert_uint_eq(purge(cache, &(struct sl_cache_filter){.app = SL_SLICE("shop")}), 1);
+    ck_assert(!is_there(cache, 2) && is_there(cache, 3));
+    ck_assert_uint_eq(purge(cache, &(struct sl_cache_filter){.model = SL_SLICE("gpt")}), 1);
+    ck_assert(!is_there(cache, 3) && is_there(cache, 4));
+    ck_assert_uint_eq(purge(cache, &(struct sl_cache_filter){.created_before_s = NOW}), 1);
+    ck_assert(!is_there(cache, 4) && is_there(cache, 5));
+    ck_assert_uint_eq(purge(cache, &(struct sl_cache_filter){.key = &key5}), 1);
+    ck_assert(!is_there(cache, 5));
+    sl_cache_close(cache);
+}
+
+START_TEST(each_condition_of_a_purge_takes_its_entries_only)
+{
+    each_condition(true);
+    each_condition(false);
+}
+END_TEST
+
+START_TEST(a_purge_sees_puts_that_are_not_committed_yet)
+{
+    struct cache_place place = new_place();
+    struct sl_cache_config config = config_at(&place);
+    config.commit_ms = 1000;
+    struct sl_cache *cache = open_with(&config);
+    put_text(cache, 1, "x");
+    ck_assert_uint_eq(purge(cache, &(struct sl_cache_filter){.everything = true}), 1);
+    assert_get(cache, 1, NULL);
+    sl_cache_close(cache);
+}
+END_TEST
+
+START_TEST(a_purge_by_another_process_reaches_the_memory_too)
+{
+    struct cache_place place = new_place();
+    struct sl_cache *gateway = open_at(&place);
+    put_text(gateway, 1, "x");
+    flush(gateway);
+    struct sl_cache *tool = open_at(&place);
+    ck_assert_uint_eq(purge(tool, &(struct sl_cache_filter){.everything = true}), 1);
+    sl_cache_close(tool);
+    for (int i = 0; i < 300 && is_there(gateway, 1); i++)
+        usleep(10000); /* the writer looks once a second */
+    ck_assert(!is_there(gateway, 1));
+    ck_assert_uint_eq(stats_of(gateway).entries, 0);
+    sl_cache_close(gateway);
+}
+END_TEST
+
+struct visit {
+    unsigned count;
+    unsigned stop_at;
+    char prompts[256];
+};
+
+static bool collect(const struct sl_cache_entry *entry, void *context)
+{
+    struct visit *visit = context;
+    strncat(visit->prompts, entry->meta.prompt.data, entry->meta.prompt.len);
+    return ++visit->count != visit->stop_at;
+}
+
+START_TEST(an_export_shows_cloud_pairs_oldest_first_and_can_be_ended)
+{
+    struct cache_place place = new_place();
+    struct sl_cache *cache = open_at(&place);
+    struct sl_cache_meta local = {.kind = SL_CACHE_LOCAL, .prompt = SL_SLICE("never kept")};
+    struct sl_cache_key key = key_of(cache, 9);
+    sl_cache_put(cache, &key, &local, SL_SLICE("x"), NOW, 60, NULL);
+    put_made(cache, 1, "one", "gpt", "p", NOW);
+    put_made(cache, 2, "two", "gpt", "p", NOW);
+    put_made(cache, 3, "three", "gpt", "p", NOW);
+    flush(cache);
+    struct visit all = {0};
+    struct visit some = {.stop_at = 2};
+    ck_assert_int_eq(sl_cache_export(cache, SL_CACHE_CLOUD, collect, &all, NULL), SL_OK);
+    ck_assert_int_eq(sl_cache_export(cache, SL_CACHE_CLOUD, collect, &some, NULL), SL_OK);
+    ck_assert_str_eq(all.prompts, "onetwothree");
+    ck_assert_str_eq(some.prompts, "onetwo");
+    struct visit none = {0};
+    ck_assert_int_eq(sl_cache_export(cache, SL_CACHE_LOCAL, collect, &none, NULL), SL_OK);
+    ck_assert_uint_eq(none.count, 1);
+    ck_assert_str_eq(none.prompts, "");
+    sl_cache_close(cache);
+}
+END_TEST
+
+static unsigned body_keys_in(const char *path)
+{
+    unsigned count = 0;
+    char *text = sl_test_read_file(path, NULL);
+    for (const char *at = text; (at = strstr(at, "body ")) != NULL; at += 5)
+        count++;
+    free(text);
+    return count;
+}
+
+START_TEST(after_a_rotation_every_answer_opens_under_the_new_key_alone)
+{
+    struct cache_place place = new_place();
+    struct sl_cache *cache = open_without_front(&place);
+    struct sl_cache_similar_text text = {.scope = key_of(cache, 77),
+                                         .text = SL_SLICE("what is the weather in york")};
+    struct sl_cache_meta meta = {.kind = SL_CACHE_CLOUD};
+    struct sl_cache_key key = key_of(cache, 500);
+    char body[32];
+    for (uint64_t i = 0; i < 500; i++) {
+        snprintf(body, sizeof body, "answer %u", (unsigned)i);
+        put_text(cache, i, body);
+    }
+    sl_cache_put(cache, &key, &meta, SL_SLICE("rain"), NOW, 60, &text);
+    flush(cache);
+    char *before = sl_test_read_file(place.key_path, NULL);
+    struct sl_error error = {0};
+    ck_assert_msg(sl_cache_rotate_key(cache, &error) == SL_OK, "%s", error.message);
+    char *after = sl_test_read_file(place.key_path, NULL);
+    ck_assert_str_ne(before, after);
+    ck_assert_uint_eq(body_keys_in(place.key_path), 1);
+    sl_cache_close(cache);
+    cache = open_without_front(&place);
+    for (uint64_t i = 0; i < 500; i++) {
+        snprintf(body, sizeof body, "answer %u", (unsigned)i);
+        assert_get(cache, i, body);
+    }
+    struct sl_cache_want want = {.now_s = NOW, .max_age_s = SL_CACHE_ANY_AGE};
+    struct sl_cache_entry entry;
+    ck_assert_int_eq(sl_cache_similar(cache, &text, &want, &entry, NULL), SL_CACHE_HIT);
+    sl_cache_entry_clear(&entry);
+    sl_cache_close(cache);
+    free(before);
+    free(after);
+}
+END_TEST
+
+START_TEST(a_rotation_that_a_crash_cut_short_is_finished_at_the_next_start)
+{
+    struct cache_place place = new_place();
+    struct sl_cache *cache = open_at(&place);
+    put_text(cache, 1, "x");
+    sl_cache_close(cache);
+    char *text = sl_test_read_file(place.key_path, NULL);
+    char *body = strstr(text, "body 1 ");
+    FILE *file = fopen(place.key_path, "w"); /* as after keyring_rotate and before the first row */
+    fprintf(file, "%.*sbody 2 %064x\n%s", (int)(body - text), text, 7, body);
+    fclose(file);
+    free(text);
+    cache = open_without_front(&place);
+    for (int i = 0; i < 300 && body_keys_in(place.key_path) > 1; i++)
+        usleep(10000);
+    ck_assert_uint_eq(body_keys_in(place.key_path), 1);
+    assert_get(cache, 1, "x");
+    sl_cache_close(cache);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("admin");
+    TCase *tcase = tcase_create("admin");
+    tcase_set_timeout(tcase, 60);
+    tcase_add_test(tcase, each_condition_of_a_purge_takes_its_entries_only);
+    tcase_add_test(tcase, a_purge_sees_puts_that_are_not_committed_yet);
+    tcase_add_test(tcase, a_purge_by_another_process_reaches_the_memory_too);
+    tcase_add_test(tcase, an_export_shows_cloud_pairs_oldest_first_and_can_be_ended);
+    tcase_add_test(tcase, after_a_rotation_every_answer_opens_under_the_new_key_alone);
+    tcase_add_test(tcase, a_rotation_that_a_crash_cut_short_is_finished_at_the_next_start);
+    suite_add_tcase(suite, tcase);
+    return sl_test_main(suite);
+}
