@@ -9,6 +9,7 @@ set(ROUTER_CLOUD_SOURCES
   network_state.c
   provider.c
   provider_anthropic.c
+  provider_anthropic_request.c
   provider_error.c
   provider_openai.c
   provider_state.c

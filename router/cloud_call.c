@@ -466,15 +466,23 @@ static enum next_step ask_current(struct call *call, bool is_probe)
     return step;
 }
 
-/* Whether the target at `position` may be asked; remembers when it may be where not. */
-static bool admit(struct call *call, bool ignores_cooling, bool *is_probe)
+/* Whether the target at `position` may be asked; remembers when it may be where not. Where nobody
+ * else is left, a short cool-down (somebody's Retry-After) is waited for. */
+static bool admit(struct call *call, bool *is_probe)
 {
     const struct sl_cloud_target *target = call->order[call->position];
     if (!is_large_enough(call, target))
         return false;
-    struct sl_provider_admission admission =
-        sl_provider_states_admit(call->cloud->states, target->provider, target->model,
-                                 ignores_cooling, sl_monotonic_ms());
+    uint64_t now_ms = sl_monotonic_ms();
+    uint64_t patience_ms = now_ms + target->provider->retry_after_max_ms;
+    if (patience_ms > call->ask->deadline_ms)
+        patience_ms = call->ask->deadline_ms;
+    struct sl_provider_admission admission = sl_provider_states_admit(
+        call->cloud->states, target->provider, target->model, call->retries > 0, now_ms);
+    if (admission.is_cooling && admission.again_at_ms < patience_ms && !has_other(call, now_ms) &&
+        wait_until(call, admission.again_at_ms))
+        admission = sl_provider_states_admit(call->cloud->states, target->provider, target->model,
+                                             true, sl_monotonic_ms());
     *is_probe = admission.verdict == SL_BREAKER_PROBE;
     if (admission.verdict != SL_BREAKER_REFUSE)
         return true;
@@ -495,8 +503,7 @@ static enum next_step ask_target(struct call *call)
     }
     while (step == NEXT_SAME_TARGET) {
         bool is_probe;
-        bool is_alone = !has_other(call, sl_monotonic_ms());
-        if (!admit(call, is_alone || call->retries > 0, &is_probe))
+        if (!admit(call, &is_probe))
             return NEXT_OTHER_TARGET;
         if (call->retries == 0)
             sl_provider_states_earn_retry(call->cloud->states,

@@ -23,7 +23,7 @@ struct sl_provider_admission {
     bool is_cooling; /* REFUSE because of a Retry-After, not of the breaker */
     uint64_t again_at_ms; /* REFUSE: when asking may be allowed; 0: unknown */
 };
-/* `ignores_cooling`: where there is nobody else to ask. */
+/* `ignores_cooling`: the caller has waited as long as it was told to. */
 struct sl_provider_admission sl_provider_states_admit(
     struct sl_provider_states *states, const struct sl_cloud_provider_config *config,
     const char *model, bool ignores_cooling, uint64_t now_ms);

@@ -504,7 +504,7 @@ void mock_wire_answer(enum mock_api api, const struct mock_scenario *scenario,
         stream_anthropic(&answer);
     if (scenario->wire_bytes > 0)
         mock_script_repiece(out, (size_t)scenario->wire_bytes);
-    if (scenario->stays_open)
+    if (scenario->stays_open && out->is_streamed)
         mock_script_sleep(out, MOCK_FOREVER_MS);
     sl_buf_clear(&answer.text);
 }

@@ -10,9 +10,11 @@
 #include "scrubbed_make.h"
 #include "sluice/clock.h"
 #include "sluice/cloud.h"
+#include "sluice/log.h"
 #include "test_support.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 /* How the client asks, and how the provider is asked: every row of the fault table runs as each. */
 enum asking { ASK_STREAMED, ASK_WHOLE_OVER_STREAM, ASK_WHOLE, ASKING_COUNT };
@@ -67,6 +69,7 @@ __attribute__((unused)) static void fixture_start_with(const char *const *argume
 {
     setenv("MOCK_KEY", "sk-mock-0123456789", 1);
     struct sl_error error = {0};
+    sl_log_configure(STDERR_FILENO, SL_LOG_LEVEL_ERROR, false);
     memset(&fixture, 0, sizeof fixture);
     mock_cloud_start(&fixture.mock, arguments);
     ck_assert_msg(sl_cloud_create(&(struct sl_cloud_options){0}, &fixture.cloud, &error) == SL_OK,
