@@ -124,10 +124,17 @@ void sl_cloud_provider_defaults(struct sl_cloud_provider_config *config)
     };
 }
 
+/* 127.evil.example is a name like any other. */
+static bool is_loopback_ipv4(struct sl_slice host)
+{
+    return sl_slice_starts_with(host, SL_SLICE("127.")) &&
+           strspn(host.data, "0123456789.") >= host.len;
+}
+
 static bool is_loopback(struct sl_slice host)
 {
-    return sl_slice_equal_nocase(host, SL_SLICE("localhost")) ||
-           sl_slice_starts_with(host, SL_SLICE("127.")) || sl_slice_equal_text(host, "[::1]");
+    return sl_slice_equal_nocase(host, SL_SLICE("localhost")) || is_loopback_ipv4(host) ||
+           sl_slice_equal_text(host, "[::1]");
 }
 
 /* The host of a URL after its scheme; credentials in a URL are refused before. */

@@ -9,9 +9,13 @@
 
 static struct mock_step *add_step(struct mock_script *script, enum mock_step_kind kind)
 {
-    script->steps = realloc(script->steps, (script->step_count + 1) * sizeof *script->steps);
-    if (script->steps == NULL)
-        abort();
+    bool is_full = (script->step_count & (script->step_count - 1)) == 0; /* 0 or a power of two */
+    if (is_full) {
+        size_t room = script->step_count > 0 ? script->step_count * 2 : 1;
+        script->steps = realloc(script->steps, room * sizeof *script->steps);
+        if (script->steps == NULL)
+            abort();
+    }
     struct mock_step *step = &script->steps[script->step_count++];
     *step = (struct mock_step){.kind = kind};
     return step;
