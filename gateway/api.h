@@ -9,6 +9,8 @@
 #include "sluice/request.h"
 
 extern const struct sl_wire_api sl_wire_openai;
+extern const struct sl_wire_api sl_wire_anthropic;
+extern const struct sl_wire_api sl_wire_ollama_chat, sl_wire_ollama_generate;
 
 /* {"error":{"message","type","param","code"}}, whatever the call was. */
 enum sl_err sl_openai_encode_error(const struct sl_error *error, struct sl_buf *out) SL_MUST_CHECK;

@@ -12,6 +12,8 @@ void sl_edge_at_death(const struct sl_request *req)
 {
     struct sl_edge *edge = sl_edge_of(req);
     const struct sl_edge_request *own = req->edge;
+    if (req->is_explained)
+        return; /* nothing happened */
     if (own != NULL && own->has_limits && req->answer != NULL && req->answer->usage.is_known)
         sl_rate_limits_charge(edge->limits, own->key_id,
                               req->answer->usage.prompt_tokens +

@@ -188,6 +188,8 @@ enum MHD_Result http_reply_refusal(struct http_exchange *exchange)
             MHD_add_response_header(response, "x-request-id", request_id);
         if (exchange->allow != NULL)
             MHD_add_response_header(response, "Allow", exchange->allow);
+        if (refusal->code == SL_ERR_CONFLICT)
+            MHD_add_response_header(response, "x-should-retry", "false");
         if (sl_err_is_retryable(refusal->code)) {
             MHD_add_response_header(response, "Retry-After", "1");
             MHD_add_response_header(response, "retry-after-ms", "1000");

@@ -77,6 +77,8 @@ static void respond_error(struct sl_request *req)
 {
     struct sl_respond_section *respond = &req->respond;
     respond->status = sl_err_http_status(req->error.code);
+    if (req->out != NULL)
+        req->api->stream_reset(req); /* what was held is not sent */
     sl_buf_reset(&respond->body);
     if (req->api->encode_error(req, &req->error, &respond->body) != SL_OK)
         sl_buf_reset(&respond->body); /* the status says enough */
