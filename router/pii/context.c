@@ -59,19 +59,32 @@ static bool holds(const char *window, size_t len, const char *word, size_t word_
     return false;
 }
 
-bool pii_has_context(struct pii_scan *scan, size_t at, unsigned kind)
+static bool holds_any(const char *window, size_t len, const char *words)
 {
-    const char *words = context_words[kind];
-
-    if (words == NULL)
-        return false;
-    if (!scan->has_window || scan->window_at != at)
-        read_window(scan, at);
-    while (*words != '\0') {
-        size_t len = strcspn(words, "|");
-        if (holds(scan->window, scan->window_len, words, len))
+    while (words != NULL && *words != '\0') {
+        size_t word_len = strcspn(words, "|");
+        if (holds(window, len, words, word_len))
             return true;
-        words += len + (words[len] == '|');
+        words += word_len + (words[word_len] == '|');
     }
     return false;
+}
+
+static void prepare(struct pii_scan *scan, size_t at)
+{
+    if (!scan->has_window || scan->window_at != at)
+        read_window(scan, at);
+}
+
+bool pii_has_context(struct pii_scan *scan, size_t at, unsigned kind)
+{
+    prepare(scan, at);
+    return holds_any(scan->window, scan->window_len, context_words[kind]);
+}
+
+bool pii_has_context_near(struct pii_scan *scan, size_t at, unsigned kind, size_t bytes)
+{
+    prepare(scan, at);
+    size_t from = scan->window_before > bytes ? scan->window_before - bytes : 0;
+    return holds_any(scan->window + from, scan->window_before - from, context_words[kind]);
 }

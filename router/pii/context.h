@@ -18,4 +18,7 @@ enum {
  * shortly after the word at `at`. The words are read once per place, for all kinds. */
 bool pii_has_context(struct pii_scan *scan, size_t at, unsigned kind);
 
+/* The same, only in the `bytes` right before `at`: for words that must be near. */
+bool pii_has_context_near(struct pii_scan *scan, size_t at, unsigned kind, size_t bytes);
+
 #endif

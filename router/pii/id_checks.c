@@ -379,11 +379,6 @@ static enum pii_check check_gstin(const char *v)
                    v[11] >= 'A' && v[13] == 'Z');
 }
 
-static enum pii_check check_pan(const char *v)
-{
-    return strchr("ABCFGHJLPT", v[3]) != NULL ? PII_CHECK_UNKNOWN : PII_CHECK_BAD;
-}
-
 static enum pii_check check_in_plate(const char *v, size_t len)
 {
     static const char states[] = "AN AP AR AS BR CG CH DD DL DN GA GJ HP HR JH JK KA KL LA LD MH ML "
@@ -597,7 +592,6 @@ enum pii_check pii_check_id(enum sl_pii_type kind, const char *v, size_t len)
     case SL_PII_FI_PERSONAL_IDENTITY_CODE: return check_hetu(v);
     case SL_PII_IN_AADHAAR: return check_aadhaar(v);
     case SL_PII_IN_GSTIN: return check_gstin(v);
-    case SL_PII_IN_PAN: return check_pan(v);
     case SL_PII_IN_PASSPORT: return check_in_passport(v);
     case SL_PII_IN_VEHICLE_REGISTRATION: return check_in_plate(v, len);
     case SL_PII_KR_RRN: return check_rrn(v, false);

@@ -265,12 +265,14 @@ static void judge(struct pii_scan *scan, const struct row *row, size_t start, si
             value[len++] = (char)pii_upper(c);
     }
     value[len] = '\0';
-    if (!has_digit || (has_lower && needs_capitals(row->kind)))
+    if (!has_digit)
         return;
     enum pii_check check = pii_check_id(row->kind, value, len);
     if (check == PII_CHECK_BAD)
         return;
     bool has_context = pii_has_context(scan, start, row->kind);
+    if (has_lower && needs_capitals(row->kind) && !has_context && !is_alone(scan, start, end))
+        return;
     double score = row->score / 100.0;
     if (check == PII_CHECK_GOOD)
         score = 1.0;

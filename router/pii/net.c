@@ -141,6 +141,33 @@ size_t pii_find_email(struct pii_scan *scan, size_t at)
     return domain.end;
 }
 
+/* ---- IPv4 digits --------------------------------------------------------------------------- */
+
+static size_t read_octet(const struct pii_scan *scan, size_t at)
+{
+    unsigned value = 0;
+    size_t end = at;
+    while (end < scan->len && end - at < 4 && pii_is(scan->text[end], PII_DIGIT))
+        value = value * 10 + (unsigned)(scan->text[end++] - '0');
+    return end > at && end - at <= 3 && value <= 255 && !(end - at > 1 && scan->text[at] == '0')
+               ? end
+               : at;
+}
+
+static size_t read_ipv4(const struct pii_scan *scan, size_t at)
+{
+    size_t end = at;
+    for (int i = 0; i < 4; i++) {
+        size_t start = i == 0 ? at : end + 1;
+        if (i > 0 && pii_at(scan, end) != '.')
+            return at;
+        end = read_octet(scan, start);
+        if (end == start)
+            return at;
+    }
+    return end;
+}
+
 /* ---- URLs ---------------------------------------------------------------------------------- */
 
 static bool is_url_char(unsigned char c)
@@ -191,8 +218,9 @@ void pii_find_url(struct pii_scan *scan, size_t at)
     end = trim_url(scan, host, end);
     domain = read_domain(scan, host);
     bool is_web = scan->text[at] == ':' && (pii_word_at(scan, start, "http") || pii_word_at(scan, start, "ftp"));
+    bool is_numeric = read_ipv4(scan, host) > host || scan->text[host] == '[';
     if (end <= host || (scan->text[at] != ':' && domain.labels < 3) ||
-        (!is_web && domain.labels < 2))
+        (domain.labels < 2 && !(is_web && is_numeric)))
         return;
     pii_add(scan, start, end, SL_PII_URL, 0.6, domain.labels >= 2);
 }
@@ -212,7 +240,8 @@ void pii_find_domain(struct pii_scan *scan, size_t at)
         scan->text[start] == '-')
         return;
     domain = read_domain(scan, start);
-    if (domain.labels < 2 || pii_at(scan, domain.end) == '(' || pii_at(scan, domain.end) == '@' ||
+    if (domain.labels < 2 || (domain.labels == 2 && at - start < 2) ||
+        pii_at(scan, domain.end) == '(' || pii_at(scan, domain.end) == '@' ||
         pii_at(scan, domain.end) == '_' ||
         !pii_is_known_tld((struct sl_slice){(const char *)scan->text + domain.tld_start,
                                             domain.end - domain.tld_start}))
@@ -227,31 +256,6 @@ void pii_find_domain(struct pii_scan *scan, size_t at)
 }
 
 /* ---- IPv4, IPv6, MAC ----------------------------------------------------------------------- */
-
-static size_t read_octet(const struct pii_scan *scan, size_t at)
-{
-    unsigned value = 0;
-    size_t end = at;
-    while (end < scan->len && end - at < 4 && pii_is(scan->text[end], PII_DIGIT))
-        value = value * 10 + (unsigned)(scan->text[end++] - '0');
-    return end > at && end - at <= 3 && value <= 255 && !(end - at > 1 && scan->text[at] == '0')
-               ? end
-               : at;
-}
-
-static size_t read_ipv4(const struct pii_scan *scan, size_t at)
-{
-    size_t end = at;
-    for (int i = 0; i < 4; i++) {
-        size_t start = i == 0 ? at : end + 1;
-        if (i > 0 && pii_at(scan, end) != '.')
-            return at;
-        end = read_octet(scan, start);
-        if (end == start)
-            return at;
-    }
-    return end;
-}
 
 /* /24 after an address; 0: none. */
 static size_t prefix_length(const struct pii_scan *scan, size_t at, unsigned max)
@@ -357,6 +361,7 @@ size_t pii_find_ipv6(struct pii_scan *scan, size_t at)
         return at;
     end = read_ipv6(scan, start);
     if (end <= at || end - start < 3 || pii_is(pii_at(scan, end), PII_ALNUM) ||
+        (pii_at(scan, end) == '.' && pii_is(pii_at(scan, end + 1), PII_DIGIT)) ||
         pii_at(scan, end) == ':' || pii_at(scan, end) == '_')
         return at;
     if (pii_at(scan, end) == '%') { /* zone */

@@ -122,7 +122,10 @@ static size_t read_separator(const struct pii_scan *scan, size_t at, unsigned ch
             break;
         if (c == '(' && *sep != 0 && *sep != ' ' && *sep != '-')
             return 0;
-        *sep = *sep == 0 || *sep == ' ' || *sep == ')' ? c : *sep;
+        if (*sep != 0 && *sep != ' ' && *sep != ')' && c != *sep && c != ' ' && c != '(')
+            *sep = '?'; /* ".-" of a range of dates */
+        else
+            *sep = *sep == 0 || *sep == ' ' || *sep == ')' ? c : *sep;
         here++;
     }
     return pii_is(pii_at(scan, here), PII_DIGIT) ? here - at : 0;
@@ -141,6 +144,9 @@ static void read_dialled(const struct pii_scan *scan, size_t at, struct dialled 
             end++;
         size_t len = end - here;
         if (phone->count + len >= sizeof phone->digits)
+            break;
+        /* A second number after a blank: 052 5552606 074-7111234. */
+        if (phone->count >= 9 && len >= 3 && scan->text[here] == '0' && sep == ' ')
             break;
         bool in_brackets = here > 0 && scan->text[here - 1] == '(';
         if (in_brackets && pii_at(scan, end) != ')')
@@ -204,7 +210,7 @@ static bool is_date_like(const struct dialled *phone, unsigned groups)
         return false;
     unsigned a = phone->groups[0].len;
     unsigned b = phone->groups[1].len;
-    if (groups >= 3 && a == 4 && b <= 2 && phone->groups[2].len <= 2 &&
+    if (groups >= 3 && a == 4 && b <= 2 &&
         (memcmp(d, "19", 2) == 0 || memcmp(d, "20", 2) == 0))
         return true;
     if (a > 2 || b > 2)
@@ -269,6 +275,12 @@ static bool is_international(const char *digits, unsigned count)
     return !is_known && rest >= 5 && rest <= 12;
 }
 
+/* North America: area code and exchange start with 2 to 9. */
+static bool is_nanp(const char *digits, unsigned count)
+{
+    return count == 10 && digits[0] >= '2' && digits[3] >= '2';
+}
+
 static bool is_national(const struct plan *plan, const struct dialled *phone, unsigned groups,
                         unsigned count)
 {
@@ -279,9 +291,12 @@ static bool is_national(const struct plan *plan, const struct dialled *phone, un
     if (plan->code == 1) {
         if (count == 11 && digits[0] == '1')
             digits++, rest--;
-        if (rest != 10 || digits[0] < '2' || digits[3] < '2')
+        if (!is_nanp(digits, rest))
             return false;
-        return groups > 1;
+        /* 650 253 0000, (650) 2530000: the area code is a group of its own. */
+        unsigned area = count == 11 ? 1 : 0;
+        return groups > area + 1 && phone->groups[area].len == 3 &&
+               phone->groups[area + 1].len != 2;
     }
     if (trunk > 0) {
         if (strncmp(digits, plan->trunk, trunk) != 0) {
@@ -311,8 +326,11 @@ static bool has_american_shape(const struct dialled *phone, unsigned groups)
         phone->groups[first + 2].len != 4)
         return false;
     if (first == 1 && phone->digits[phone->groups[0].len - 1] != '1' &&
-        phone->groups[0].len != 2) /* 1-, 001-, 91- */
+        phone->groups[0].len != 2 && /* 1-, 001-, 91-, 0 (917) */
+        !(phone->groups[1].in_brackets && phone->digits[0] == '0'))
         return false;
+    if (phone->groups[first].in_brackets)
+        return true;
     unsigned char sep = phone->groups[first + 2].sep;
     return (sep == '-' || sep == '.') &&
            (phone->groups[first + 1].sep == sep || phone->groups[first].in_brackets);
@@ -324,6 +342,21 @@ static bool is_national_anywhere(const struct pii_scan *scan, const struct diall
     for (size_t i = 0; i < PLAN_COUNT; i++) {
         if ((in_any_region || (scan->detector->regions >> i & 1) != 0) &&
             is_national(&plans[i], phone, groups, count))
+            return true;
+    }
+    return false;
+}
+
+/* "… office", "… (fax)": the word stands behind the number. */
+static bool is_named_after(const struct pii_scan *scan, size_t end)
+{
+    static const char *const words[] = {"office", "fax", "mobile", "cell", "home", "work", "phone",
+                                        "is the office", "is my", "is her", "is his", "tel"};
+    size_t at = end;
+    while (at - end < 3 && strchr(" (,", pii_at(scan, at)) != NULL && pii_at(scan, at) != 0)
+        at++;
+    for (size_t i = 0; at > end && i < sizeof words / sizeof *words; i++) {
+        if (pii_word_at(scan, at, words[i]))
             return true;
     }
     return false;
@@ -344,15 +377,21 @@ static double judge(struct pii_scan *scan, const struct dialled *phone, unsigned
     if (strncmp(phone->digits, "00", 2) == 0 && count >= 10)
         is_international_form = is_international(phone->digits + 2, count - 2) &&
                                 (groups > 1 || count <= 14);
-    if (is_international_form && groups > 1)
+    bool is_inside = phone->start > 1 && scan->text[phone->start - 1] == ' ' &&
+                     pii_is(scan->text[phone->start - 2], PII_DIGIT);
+    if (is_international_form && groups > 1 && !is_inside)
         return 0.6;
     if (has_american_shape(phone, groups))
         return 0.5;
-    if (pii_has_context(scan, phone->start, PII_CONTEXT_NOT_PHONE)) /* words for numbers of other kinds */
+    if (groups == 1 && is_nanp(phone->digits, count) &&
+        read_extension(scan, phone->groups[0].end) > phone->groups[0].end)
+        return 0.45; /* 4156667777 x 123 */
+    if (pii_has_context_near(scan, phone->start, PII_CONTEXT_NOT_PHONE, 28))
         return 0;
-    if (is_national_anywhere(scan, phone, groups, count, false))
+    if (!is_inside && is_national_anywhere(scan, phone, groups, count, false))
         return 0.45;
-    if (!pii_has_context(scan, phone->start, SL_PII_PHONE))
+    if (!pii_has_context(scan, phone->start, SL_PII_PHONE) &&
+        !is_named_after(scan, phone->groups[groups - 1].end))
         return 0;
     if (groups == 1)
         return count >= 7 && count <= 13 ? 0.45 : 0;
