@@ -179,6 +179,14 @@ static void note_left(struct exchange *exchange)
     exchange->has_left = true;
 }
 
+static void write_clock(const struct mock_step *step)
+{
+    char digits[MOCK_CLOCK_DIGITS + 1];
+    snprintf(digits, sizeof digits, "%0*llu", MOCK_CLOCK_DIGITS,
+             (unsigned long long)sl_monotonic_ns());
+    memcpy(step->bytes + step->clock_at, digits, MOCK_CLOCK_DIGITS);
+}
+
 static ssize_t play(void *ctx, uint64_t position, char *out, size_t max)
 {
     (void)position;
@@ -195,6 +203,8 @@ static ssize_t play(void *ctx, uint64_t position, char *out, size_t max)
             exchange->step++;
             continue;
         }
+        if (step->clock_at > 0 && exchange->step_offset == 0)
+            write_clock(step);
         size_t left = step->len - exchange->step_offset;
         size_t len = left < max ? left : max;
         memcpy(out, step->bytes + exchange->step_offset, len);

@@ -37,6 +37,7 @@ static const struct part parts[] = {
     {"canned", PART_ANSWER, 0, MOCK_CANNED},
     {"tool", PART_ANSWER, 0, MOCK_TOOL},
     NUMBER("words", words),
+    NUMBER("clock", clocks),
     NUMBER("split", split_bytes),
     NUMBER("cutat", cut_at_bytes),
     NUMBER("wire", wire_bytes),
@@ -168,7 +169,9 @@ static void finish(struct mock_scenario *scenario)
                          scenario->error_tokens >= 0 || scenario->end_tokens >= 0;
     if (counts_tokens && scenario->words == 0 && scenario->answer == MOCK_ECHO)
         scenario->words = WORDS_DEFAULT;
-    if (scenario->words > 0)
+    if (scenario->clocks > 0)
+        scenario->answer = MOCK_CLOCK;
+    else if (scenario->words > 0)
         scenario->answer = MOCK_WORDS;
 }
 

@@ -7,6 +7,7 @@
  *   answers    echo             the last user message again (so placeholders come back)
  *              canned           says that it is a simulation, then echoes
  *              words-N          word1 word2 ... wordN (60 with a fault that counts tokens)
+ *              clock-N          N tokens, each the monotonic nanoseconds at which it was written
  *              tool             calls the first tool of the request with {"query": <echo>}
  *              refusal          finish_reason content_filter
  *              length           finish_reason length
@@ -42,11 +43,12 @@
 
 #define MOCK_NEVER (-1)
 
-enum mock_answer { MOCK_ECHO, MOCK_CANNED, MOCK_WORDS, MOCK_TOOL };
+enum mock_answer { MOCK_ECHO, MOCK_CANNED, MOCK_WORDS, MOCK_CLOCK, MOCK_TOOL };
 
 struct mock_scenario {
     enum mock_answer answer;
     int words;
+    int clocks;
     const char *finish_reason;
     int split_bytes; /* 0: by words */
     int cut_at_bytes;

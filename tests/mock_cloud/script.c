@@ -28,6 +28,7 @@ void mock_script_write(struct mock_script *script, struct sl_slice bytes)
     if (step->bytes == NULL)
         abort();
     memcpy(step->bytes, bytes.data != NULL ? bytes.data : "", bytes.len);
+    step->bytes[bytes.len] = '\0';
     step->len = bytes.len;
 }
 

@@ -18,7 +18,11 @@ struct mock_step {
     char *bytes;
     size_t len;
     int ms;
+    size_t clock_at; /* MOCK_WRITE: where MOCK_CLOCK_DIGITS digits become the time of the write, in
+                      * monotonic nanoseconds; 0: nowhere */
 };
+
+#define MOCK_CLOCK_DIGITS 20
 
 #define MOCK_FOREVER_MS (3600 * 1000)
 

@@ -103,10 +103,17 @@ static void append_last_user_text(const json_t *request, struct sl_buf *out)
     }
 }
 
+#define CLOCK_ZEROS "00000000000000000000" /* MOCK_CLOCK_DIGITS of them */
+
 static void write_text(struct answer *answer)
 {
     const struct mock_scenario *scenario = answer->scenario;
     sl_buf_init(&answer->text, TEXT_BYTES_MAX);
+    if (scenario->answer == MOCK_CLOCK) {
+        for (int i = 1; i <= scenario->clocks; i++)
+            must(sl_buf_append_text(&answer->text, i > 1 ? " " CLOCK_ZEROS : CLOCK_ZEROS));
+        return;
+    }
     if (scenario->answer == MOCK_WORDS) {
         for (int i = 1; i <= scenario->words; i++)
             must(sl_buf_printf(&answer->text, i > 1 ? " word%d" : "word%d", i));
@@ -201,6 +208,14 @@ static void write_openai_chunk(struct answer *answer, json_t *delta, const char 
                                answer->model, "choices", choice));
 }
 
+/* The last step is an event whose text is zeros: they become the time. */
+static void mark_clock(struct mock_script *script)
+{
+    struct mock_step *step = &script->steps[script->step_count - 1];
+    const char *zeros = strstr(step->bytes, CLOCK_ZEROS);
+    step->clock_at = zeros != NULL ? (size_t)(zeros - step->bytes) : 0;
+}
+
 static void write_text_piece(struct answer *answer, struct sl_slice piece)
 {
     json_t *text = json_stringn(piece.data, piece.len);
@@ -210,6 +225,8 @@ static void write_text_piece(struct answer *answer, struct sl_slice piece)
         write_json_event(answer, "content_block_delta",
                          json_pack("{s:s,s:i,s:{s:s,s:o}}", "type", "content_block_delta", "index",
                                    0, "delta", "type", "text_delta", "text", text));
+    if (answer->scenario->answer == MOCK_CLOCK)
+        mark_clock(answer->script);
 }
 
 static void write_stream_error(struct answer *answer)
