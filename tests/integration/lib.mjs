@@ -10,7 +10,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 export const build = process.env.SLUICE_BUILD ?? join(root, 'build', 'dev');
 const startMs = 20000; // sanitizers and a busy machine; far above what a start takes
 
-export const defaultModel = join(root, 'engine', 'default', 'sluice-default.gguf');
+export const defaultModel = process.env.SLUICE_TEST_MODEL ?? join(root, 'engine', 'default', 'sluice-default.gguf');
 
 // Resolves with the first match of `pattern` in what the child prints, or fails with all of it.
 function waitFor(child, pattern) {
@@ -37,6 +37,10 @@ function launch(program, args, env) {
   child.log = '';
   child.stdout.on('data', (data) => (child.log += data));
   child.stderr.on('data', (data) => (child.log += data));
+  child.on('error', (error) => {
+    child.log += `${error}\n`;
+    child.emit('exit', -1, null);
+  });
   child.ended = new Promise((resolve) => child.on('exit', (code, signal) => resolve({ code, signal })));
   return child;
 }

@@ -8,7 +8,7 @@ const OpenAI = await import('openai').then((module) => module.default, () => und
 const skip = OpenAI === undefined ? 'the openai package could not be installed' : false;
 const routes = {
   routes: [
-    { name: 'sure', match: { headers: { 'x-test': 'local' } }, threshold: 0 },
+    { name: 'sure', match: { header: { 'x-test': 'local' } }, threshold: 0 },
     { name: 'unsure', threshold: 1 },
   ],
 };

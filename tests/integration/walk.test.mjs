@@ -17,7 +17,7 @@ const sentence = `Write to ${planted.EMAIL} or call ${planted.PHONE}; card ${pla
   `${planted.IBAN}, from ${planted.IP}, SSN ${planted.SSN}. `;
 const routes = {
   routes: [
-    { name: 'sure', match: { headers: { 'x-test': 'local' } }, threshold: 0 },
+    { name: 'sure', match: { header: { 'x-test': 'local' } }, threshold: 0 },
     { name: 'unsure', threshold: 1 },
   ],
 };
