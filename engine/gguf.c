@@ -95,7 +95,7 @@ static enum sl_err take(struct cursor *cursor, const char *field, uint64_t len,
 
 static enum sl_err take_u32(struct cursor *cursor, const char *field, uint32_t *out)
 {
-    const uint8_t *bytes;
+    const uint8_t *bytes = NULL;
     const enum sl_err err = take(cursor, field, sizeof *out, &bytes);
     if (err == SL_OK)
         memcpy(out, bytes, sizeof *out);
@@ -104,7 +104,7 @@ static enum sl_err take_u32(struct cursor *cursor, const char *field, uint32_t *
 
 static enum sl_err take_u64(struct cursor *cursor, const char *field, uint64_t *out)
 {
-    const uint8_t *bytes;
+    const uint8_t *bytes = NULL;
     const enum sl_err err = take(cursor, field, sizeof *out, &bytes);
     if (err == SL_OK)
         memcpy(out, bytes, sizeof *out);
@@ -113,8 +113,8 @@ static enum sl_err take_u64(struct cursor *cursor, const char *field, uint64_t *
 
 static enum sl_err take_string(struct cursor *cursor, const char *field, struct sl_slice *out)
 {
-    uint64_t len;
-    const uint8_t *bytes;
+    uint64_t len = 0;
+    const uint8_t *bytes = NULL;
     enum sl_err err = take_u64(cursor, field, &len);
     if (err == SL_OK)
         err = take(cursor, field, len, &bytes);
@@ -153,8 +153,8 @@ static enum sl_err skip_array(struct cursor *cursor, const char *field, uint32_t
 static enum sl_err skip_value(struct cursor *cursor, const char *field, uint32_t type,
                               uint32_t depth)
 {
-    const uint8_t *bytes;
-    struct sl_slice text;
+    const uint8_t *bytes = NULL;
+    struct sl_slice text = {0};
     if (type == SL_GGUF_STRING)
         return take_string(cursor, field, &text);
     if (type == SL_GGUF_ARRAY)
@@ -168,9 +168,9 @@ static enum sl_err skip_value(struct cursor *cursor, const char *field, uint32_t
 
 static enum sl_err skip_array(struct cursor *cursor, const char *field, uint32_t depth)
 {
-    uint32_t type;
-    uint64_t count;
-    const uint8_t *bytes;
+    uint32_t type = 0;
+    uint64_t count = 0;
+    const uint8_t *bytes = NULL;
     if (depth > NESTING_MAX)
         return sl_error_set(cursor->error, SL_ERR_FORMAT,
                             "%s at offset %zu: arrays nest more than %u deep", field, cursor->pos,
@@ -258,7 +258,7 @@ static const struct key *find_key(const struct sl_gguf *gguf, const char *name)
 
 static enum sl_err read_header(struct sl_gguf *gguf, struct cursor *cursor)
 {
-    uint32_t magic, version;
+    uint32_t magic = 0, version = 0;
     enum sl_err err = take_u32(cursor, "magic", &magic);
     if (err == SL_OK && magic != GGUF_MAGIC)
         return sl_error_set(cursor->error, SL_ERR_FORMAT,
@@ -290,7 +290,7 @@ static enum sl_err read_header(struct sl_gguf *gguf, struct cursor *cursor)
 static enum sl_err read_key(struct cursor *cursor, struct key *key)
 {
     const size_t start = cursor->pos;
-    uint32_t type;
+    uint32_t type = 0;
     char field[80];
     enum sl_err err = take_name(cursor, "metadata key", &key->name);
     if (err != SL_OK)
@@ -344,7 +344,7 @@ static bool block_shape(uint32_t type, uint32_t *weights, uint32_t *bytes)
 static enum sl_err tensor_bytes(struct sl_gguf_tensor *tensor, const char *field, size_t offset,
                                 struct sl_error *error)
 {
-    uint32_t weights, bytes;
+    uint32_t weights = 0, bytes = 0;
     if (!block_shape(tensor->type, &weights, &bytes))
         return sl_error_set(error, SL_ERR_UNSUPPORTED, "tensor %s at offset %zu: type %u is not "
                             "supported", field, offset, tensor->type);
@@ -465,7 +465,7 @@ static enum sl_err read_alignment(const struct sl_gguf *gguf, uint32_t *out,
 
 static enum sl_err read_tensors(struct sl_gguf *gguf, struct cursor *cursor)
 {
-    uint32_t alignment;
+    uint32_t alignment = 0;
     enum sl_err err = read_alignment(gguf, &alignment, cursor->error);
     if (err != SL_OK)
         return err;
@@ -549,8 +549,8 @@ static enum sl_err map_file(int fd, const char *path, const void **data, size_t 
 
 enum sl_err sl_gguf_open(const char *path, struct sl_gguf **out, struct sl_error *error)
 {
-    const void *data;
-    size_t size;
+    const void *data = NULL;
+    size_t size = 0;
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return sl_error_set(error, SL_ERR_IO, "%.256s: %s", path, strerror(errno));
@@ -654,7 +654,7 @@ enum sl_err sl_gguf_f32(const struct sl_gguf *gguf, const char *name, float *out
 
 static struct sl_slice string_at(const uint8_t *bytes)
 {
-    uint64_t len;
+    uint64_t len = 0;
     memcpy(&len, bytes, sizeof len);
     return (struct sl_slice){(const char *)bytes + sizeof len, (size_t)len};
 }
@@ -673,7 +673,7 @@ enum sl_err sl_gguf_array(const struct sl_gguf *gguf, const char *name, struct s
                           struct sl_error *error)
 {
     const struct key *key = find_key(gguf, name);
-    uint32_t type;
+    uint32_t type = 0;
     if (key == NULL || key->type != SL_GGUF_ARRAY)
         return lookup_failed(key, name, "an array", error);
     memcpy(&type, key->value, sizeof type);

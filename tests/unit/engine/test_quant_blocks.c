@@ -41,7 +41,7 @@ START_TEST(halves_round_to_the_nearest_ties_to_even)
         {0x1.006p0f, 0x3c02}, /* a tie, up to even */
         {0x1.002002p0f, 0x3c01}, {65504, 0x7bff}, {65519.996f, 0x7bff}, {65520, 0x7c00},
         {1e30f, 0x7c00},      {-1e30f, 0xfc00},    {0x1p-24f, 1},        {0x1p-25f, 0},
-        {0x1.000002p-25f, 1}, {0x1.8p-24f, 2},     {0x1.ffcp-15f, 0x03ff}, {-0.0f, 0x8000},
+        {0x1.000002p-25f, 1}, {0x1.8p-24f, 2},     {0x1.ff8p-15f, 0x03ff}, {-0.0f, 0x8000},
         {0x1.ffffp-15f, 0x0400},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
