@@ -315,6 +315,9 @@ static enum sl_cache_state open_all(struct db *db, const struct db_options *opti
     rc = prepare_all(db->connection, db_write_sql, db->statements, WRITE_STATEMENT_COUNT);
     if (rc == SQLITE_OK)
         rc = db_load_sums(db);
+    bool ignored; /* the first call only takes note of the version */
+    if (rc == SQLITE_OK)
+        rc = db_was_changed(db, &ignored);
     if (rc != SQLITE_OK)
         return failed(db->connection, rc, options->path, error);
     for (size_t i = 0; i < DB_READERS && rc == SQLITE_OK; i++) {

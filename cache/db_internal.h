@@ -27,6 +27,7 @@ enum write_statement {
     WRITE_BEGIN,
     WRITE_COMMIT,
     WRITE_FIND,
+    WRITE_BYTES,
     WRITE_INSERT,
     WRITE_UPDATE,
     WRITE_BOX,
@@ -35,6 +36,8 @@ enum write_statement {
     WRITE_TOUCH,
     WRITE_COUNT,
     WRITE_SUMS,
+    WRITE_STORED_SUMS,
+    WRITE_STORE_SUMS,
     WRITE_DATA_VERSION,
     WRITE_PICK_RANK,
     WRITE_PICK_EXPIRED,
@@ -77,7 +80,7 @@ struct db {
     atomic_bool is_corrupt; /* what the checker found; the writer looks */
 };
 
-/* Reads entries and bytes of the store into the sums. */
+/* Reads the sums that the last commit left, or counts where there are none yet. */
 int db_load_sums(struct db *db);
 
 #endif

@@ -25,6 +25,7 @@ const char *const db_write_sql[WRITE_STATEMENT_COUNT] = {
     [WRITE_BEGIN] = "BEGIN IMMEDIATE",
     [WRITE_COMMIT] = "COMMIT",
     [WRITE_FIND] = "SELECT id, bytes, hits FROM entry WHERE key=?1",
+    [WRITE_BYTES] = "SELECT bytes FROM entry WHERE id=?1",
     [WRITE_INSERT] = "INSERT INTO entry (key, kind, created_s, expires_s, rank, hits, bytes, key_id,"
                      " app_tag, model_tag, made_from_model, made_from_template, made_from_policy)"
                      " VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
@@ -38,6 +39,9 @@ const char *const db_write_sql[WRITE_STATEMENT_COUNT] = {
     [WRITE_COUNT] = "INSERT INTO counter VALUES (?1, ?2)"
                     " ON CONFLICT (name) DO UPDATE SET value=value+excluded.value",
     [WRITE_SUMS] = "SELECT count(*), coalesce(sum(bytes), 0) FROM entry",
+    [WRITE_STORED_SUMS] = "SELECT (SELECT value FROM setting WHERE name='entries'),"
+                          " (SELECT value FROM setting WHERE name='bytes')",
+    [WRITE_STORE_SUMS] = "INSERT OR REPLACE INTO setting VALUES ('entries', ?1), ('bytes', ?2)",
     [WRITE_DATA_VERSION] = "PRAGMA data_version",
     [WRITE_PICK_RANK] = "SELECT id, bytes FROM entry ORDER BY rank LIMIT 1",
     [WRITE_PICK_EXPIRED] = "SELECT id, bytes FROM entry WHERE expires_s<?1 ORDER BY expires_s"
@@ -77,11 +81,28 @@ static int run_with_id(struct db *db, enum write_statement which, int64_t id)
 
 /* ---- transactions and sums ------------------------------------------------------------------ */
 
-int db_begin(struct db *db) { return run(db->statements[WRITE_BEGIN]); }
+/* Another process may have written since: the sums in the file are the truth. */
+int db_begin(struct db *db)
+{
+    int rc = run(db->statements[WRITE_BEGIN]);
+    return rc == SQLITE_OK ? db_load_sums(db) : rc;
+}
+
+static int store_sums(struct db *db)
+{
+    sqlite3_stmt *statement = db->statements[WRITE_STORE_SUMS];
+    if (db->entries == db->committed_entries && db->bytes == db->committed_bytes)
+        return SQLITE_OK;
+    sqlite3_bind_int64(statement, 1, (int64_t)db->entries);
+    sqlite3_bind_int64(statement, 2, (int64_t)db->bytes);
+    return run(statement);
+}
 
 int db_commit(struct db *db)
 {
-    int rc = run(db->statements[WRITE_COMMIT]);
+    int rc = store_sums(db);
+    if (rc == SQLITE_OK)
+        rc = run(db->statements[WRITE_COMMIT]);
     if (rc == SQLITE_OK) {
         db->committed_entries = db->entries;
         db->committed_bytes = db->bytes;
@@ -100,19 +121,27 @@ void db_rollback(struct db *db)
 uint64_t db_entries(const struct db *db) { return db->entries; }
 uint64_t db_bytes(const struct db *db) { return db->bytes; }
 
-/* At open the table is counted (over the narrow rows: 10 ms for 100,000); from then on kept. */
-int db_load_sums(struct db *db)
+/* Two numbers of one row; SQLITE_DONE where they are not there. */
+static int read_sums(struct db *db, enum write_statement which)
 {
-    sqlite3_stmt *statement = db->statements[WRITE_SUMS];
+    sqlite3_stmt *statement = db->statements[which];
     int rc = sqlite3_step(statement);
     if (rc == SQLITE_ROW) {
+        bool is_there = sqlite3_column_type(statement, 0) == SQLITE_INTEGER &&
+                        sqlite3_column_type(statement, 1) == SQLITE_INTEGER;
         db->entries = db->committed_entries = (uint64_t)sqlite3_column_int64(statement, 0);
         db->bytes = db->committed_bytes = (uint64_t)sqlite3_column_int64(statement, 1);
-        rc = SQLITE_OK;
+        rc = is_there ? SQLITE_OK : SQLITE_DONE;
     }
     sqlite3_reset(statement);
-    bool ignored;
-    return rc == SQLITE_OK && db->data_version == 0 ? db_was_changed(db, &ignored) : rc;
+    return rc;
+}
+
+/* Counting took 100 ms for 100,000 entries, most of a start; so every commit leaves the sums. */
+int db_load_sums(struct db *db)
+{
+    int rc = read_sums(db, WRITE_STORED_SUMS);
+    return rc == SQLITE_DONE ? read_sums(db, WRITE_SUMS) : rc;
 }
 
 int db_was_changed(struct db *db, bool *changed)
@@ -178,12 +207,14 @@ static int remove_entry(struct db *db, int64_t id, uint64_t bytes)
 
 int db_remove_id(struct db *db, int64_t id)
 {
-    int rc = remove_similar(db, id);
-    if (rc == SQLITE_OK)
-        rc = run_with_id(db, WRITE_REMOVE_BOX, id);
-    if (rc == SQLITE_OK)
-        rc = run_with_id(db, WRITE_REMOVE_ENTRY, id);
-    return rc == SQLITE_OK ? db_load_sums(db) : rc;
+    sqlite3_stmt *statement = db->statements[WRITE_BYTES];
+    sqlite3_bind_int64(statement, 1, id);
+    int rc = sqlite3_step(statement);
+    uint64_t bytes = (uint64_t)sqlite3_column_int64(statement, 0);
+    sqlite3_reset(statement);
+    if (rc == SQLITE_ROW)
+        return remove_entry(db, id, bytes);
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
 /* Removes what the bound statement picks, one at a time. `cursor` > 0 is the parameter that makes
