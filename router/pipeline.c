@@ -13,10 +13,10 @@
 #include "pipeline.h"
 
 #include "control.h"
+#include "router_metrics.h"
 #include "sessions.h"
 #include "sluice/clock.h"
 #include "sluice/log.h"
-#include "sluice/metric.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -55,31 +55,6 @@ struct walk_job {
     void (*run)(void *ctx);
     void *ctx;
 };
-
-static struct sl_metric *stage_seconds;
-static struct sl_metric *queue_wait;
-
-static void register_metrics(void)
-{
-    stage_seconds = sl_metric_histogram(
-        "sluice_stage_seconds", "Time a request spent in a stage.",
-        (const char *const[]){"stage", NULL}, sl_metric_seconds_bounds,
-        sl_metric_seconds_bound_count);
-    queue_wait = sl_metric_histogram("sluice_queue_wait_seconds", "Wait for a worker.", NULL,
-                                     sl_metric_seconds_bounds, sl_metric_seconds_bound_count);
-}
-
-/* Looked up once a stage and kept: this runs ten times a request. */
-static struct sl_series *stage_series(enum sl_stage stage)
-{
-    static _Atomic(struct sl_series *) kept[SL_STAGE_COUNT];
-    struct sl_series *series = atomic_load_explicit(&kept[stage], memory_order_acquire);
-    if (series == NULL) {
-        series = sl_metric_series(stage_seconds, (const char *const[]){stages[stage].name});
-        atomic_store_explicit(&kept[stage], series, memory_order_release);
-    }
-    return series;
-}
 
 static enum sl_step run_stage(struct sl_request *req, enum sl_stage stage)
 {
@@ -147,7 +122,8 @@ static enum sl_stage walk(struct sl_request *req, bool may_block)
         enum sl_step step = run_stage(req, stage);
         now = sl_monotonic_ns();
         req->stage_end_ns[stage] = now;
-        sl_series_observe(stage_series(stage), (double)(now - req->stage_start_ns[stage]) * 1e-9);
+        sl_series_observe(sl_router_metrics.stage_seconds[stage],
+                          (double)(now - req->stage_start_ns[stage]) * 1e-9);
         enum sl_stage next = step_target(step, stage);
         if (stage == SL_STAGE_RESPOND)
             next = SL_STAGE_COUNT;
@@ -209,7 +185,7 @@ static void run_job(struct walk_job *job)
     }
     struct sl_request *req = job->req;
     double waited = (double)(sl_monotonic_ns() - req->queued_ns) * 1e-9;
-    sl_metric_observe(queue_wait, waited, NULL);
+    sl_series_observe(sl_router_metrics.queue_wait, waited);
     walk(req, true);
     req->wake(req->wake_ctx);
     sl_request_release(req);
@@ -268,7 +244,7 @@ enum sl_err sl_router_create(const struct sl_router_config *config, struct sl_ro
     router->config = *config;
     fill_defaults(&router->config);
     pthread_mutex_init(&router->requests_lock, NULL);
-    register_metrics();
+    sl_router_metrics_register();
     router->queue = sl_queue_create(router->config.queue_max);
     router->sessions = sl_sessions_create();
     router->device = sl_device_reader_create(NULL);

@@ -10,6 +10,7 @@
 
 #include "pipeline.h"
 #include "restore_filter.h"
+#include "router_metrics.h"
 #include "sluice/clock.h"
 #include "sluice/crypto.h"
 #include "sluice/log.h"
@@ -54,6 +55,7 @@ void sl_request_acquire(struct sl_request *req)
 static void request_free(struct sl_request *req)
 {
     struct sl_router *router = req->router;
+    sl_router_metrics_count(req);
     if (router->config.edge.at_death != NULL)
         router->config.edge.at_death(req);
     if (req->lookup.flight != NULL)

@@ -4,19 +4,14 @@
  * decide.c; a stream that was committed, or given up, brings its decision along.
  */
 #include "pipeline.h"
-#include "sluice/metric.h"
+#include "router_metrics.h"
 
 #include <math.h>
 
 static void observe_score(const struct sl_decision *decision)
 {
-    static struct sl_metric *metric;
-    if (!decision->is_scored || isnan(decision->score.value))
-        return;
-    if (metric == NULL)
-        metric = sl_metric_histogram("sluice_confidence_score", "Confidence of local answers.", NULL,
-                                     sl_metric_score_bounds, sl_metric_score_bound_count);
-    sl_metric_observe(metric, decision->score.value, NULL);
+    if (decision->is_scored && !isnan(decision->score.value))
+        sl_series_observe(sl_router_metrics.confidence, decision->score.value);
 }
 
 enum sl_step sl_stage_decide(struct sl_request *req)

@@ -12,9 +12,9 @@
 #include "measure.h"
 #include "pipeline.h"
 #include "restore_filter.h"
+#include "router_metrics.h"
 #include "sluice/clock.h"
 #include "sluice/log.h"
-#include "sluice/metric.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,16 +61,6 @@ static void write_ledger(const struct sl_request *req)
         SL_LOG_ERROR("ledger", "an escalation could not be written down: %s", error.message);
 }
 
-static void count_escalation(const struct sl_request *req)
-{
-    static struct sl_metric *metric;
-    if (metric == NULL)
-        metric = sl_metric_counter("sluice_escalations_total", "Requests sent to the cloud.",
-                                   (const char *const[]){"reason", NULL});
-    sl_metric_add(metric, 1,
-                  (const char *const[]){sl_reason_word(req->decide.decision.reason)});
-}
-
 static enum sl_err call_cloud(struct sl_request *req, struct sl_error *error)
 {
     struct sl_escalate_section *escalate = &req->escalate;
@@ -99,7 +89,8 @@ static enum sl_err call_cloud(struct sl_request *req, struct sl_error *error)
         .budget = req->auth.route.budget,
         .traceparent = req->parse.traceparent.len > 0 ? req->parse.traceparent.data : NULL};
     escalate->was_called = true;
-    count_escalation(req);
+    sl_metric_add(sl_router_metrics.escalations, 1,
+                  (const char *const[]){sl_reason_word(req->decide.decision.reason)});
     enum sl_err err = sl_cloud_call(req->router->config.cloud, &call, escalate->result, error);
     escalate->has_answer = err == SL_OK;
     write_ledger(req);

@@ -54,6 +54,7 @@ bool sl_lookup_take(struct sl_request *req, struct sl_cache_entry *entry, bool i
     if (err == SL_OK) {
         lookup->has_answer = true;
         lookup->is_cloud_entry = is_cloud_entry;
+        lookup->saved_microusd = entry->meta.cost_microusd;
         lookup->age_s = sl_wall_seconds() - entry->created_s;
         if (lookup->age_s < 0)
             lookup->age_s = 0;

@@ -7,20 +7,7 @@
 #include "escalate.h"
 #include "pipeline.h"
 #include "restore_filter.h"
-#include "sluice/metric.h"
-
-static void count_restores(const struct sl_restore_stats *stats)
-{
-    static struct sl_metric *metric;
-    if (stats->restored == 0 && stats->unresolved == 0)
-        return;
-    if (metric == NULL)
-        metric = sl_metric_counter("sluice_pii_restore_total",
-                                   "Placeholders in cloud answers, by what became of them.",
-                                   (const char *const[]){"result", NULL});
-    sl_metric_add(metric, (double)stats->restored, (const char *const[]){"restored"});
-    sl_metric_add(metric, (double)stats->unresolved, (const char *const[]){"unresolved"});
-}
+#include "router_metrics.h"
 
 enum sl_step sl_stage_restore(struct sl_request *req)
 {
@@ -40,7 +27,8 @@ enum sl_step sl_stage_restore(struct sl_request *req)
         err = sl_restore_filter_finish(restore->filter, &restore->stats);
     if (err != SL_OK)
         return sl_request_fail(req, err, NULL);
-    count_restores(&restore->stats);
+    sl_series_add(sl_router_metrics.restored, (double)restore->stats.restored);
+    sl_series_add(sl_router_metrics.unresolved, (double)restore->stats.unresolved);
     req->decide.is_final = true;
     return SL_STEP_NEXT;
 }

@@ -8,9 +8,9 @@
  */
 #include "measure.h"
 #include "pipeline.h"
+#include "router_metrics.h"
 #include "scrubbed_make.h"
 #include "sluice/log.h"
-#include "sluice/metric.h"
 
 #include <stdlib.h>
 
@@ -104,20 +104,15 @@ static enum sl_err make_scrubbed(struct sl_request *req, json_t *body)
 
 static void count_entities(const struct sl_request *req)
 {
-    static struct sl_metric *metric;
     const struct sl_pii_detector *detector = req->auth.route.pii_detector;
     const struct sl_pii_report *report = &req->scrub.report;
     if (report->found_count == 0)
         return;
-    if (metric == NULL)
-        metric = sl_metric_counter("sluice_pii_entities_total",
-                                   "Personal values found on their way out.",
-                                   (const char *const[]){"entity", "action", NULL});
     for (unsigned kind = 0; kind < sl_pii_detector_kind_count(detector); kind++) {
         if (report->counts[kind] == 0)
             continue;
         enum sl_pii_action action = sl_pii_detector_action(detector, kind);
-        sl_metric_add(metric, report->counts[kind],
+        sl_metric_add(sl_router_metrics.entities, report->counts[kind],
                       (const char *const[]){sl_pii_detector_word(detector, kind),
                                             sl_pii_action_word(action)});
     }

@@ -157,6 +157,7 @@ struct sl_lookup_section {
     bool has_answer;
     bool is_cloud_entry;         /* the hit is in scrubbed form: `restore` has work to do */
     struct sl_answer answer;     /* as stored */
+    uint64_t saved_microusd;     /* what the stored answer cost when it was paid for */
     const char *match;           /* how a similar hit matched; NULL else */
     struct sl_cache_flight *flight; /* others may wait for this answer, or this for theirs */
     enum sl_cache_role role;
