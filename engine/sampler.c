@@ -14,6 +14,8 @@
  */
 #include "sampler.h"
 
+#include "kernels.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,37 +67,20 @@ static inline float exp_nonpositive(float x)
     return p * scale.f;
 }
 
-/* Sum of e^d and of d * e^d over a block, d = (x - best) * scale. */
-static void block_exp_sums(const float *logits, size_t count, float best, float scale,
-                           double *sum_out, double *weighted_out)
+/* Sum of e^((x - best) * scale) over a block. */
+static double block_exp_sum(const float *logits, size_t count, float best, float scale)
 {
     float sums[LANES] = {0};
-    float weighted[LANES] = {0};
     size_t idx = 0;
-    for (; idx + LANES <= count; idx += LANES) {
-        for (size_t lane = 0; lane < LANES; lane++) {
-            float d = (logits[idx + lane] - best) * scale;
-            d = d > -87.0f ? d : -87.0f;
-            float e = exp_nonpositive(d);
-            sums[lane] += e;
-            weighted[lane] += e * d;
-        }
-    }
+    for (; idx + LANES <= count; idx += LANES)
+        for (size_t lane = 0; lane < LANES; lane++)
+            sums[lane] += exp_nonpositive((logits[idx + lane] - best) * scale);
     double sum = 0;
-    double weighted_sum = 0;
-    for (; idx < count; idx++) {
-        float d = (logits[idx] - best) * scale;
-        d = d > -87.0f ? d : -87.0f;
-        float e = exp_nonpositive(d);
-        sum += (double)e;
-        weighted_sum += (double)(e * d);
-    }
-    for (size_t lane = 0; lane < LANES; lane++) {
+    for (; idx < count; idx++)
+        sum += (double)exp_nonpositive((logits[idx] - best) * scale);
+    for (size_t lane = 0; lane < LANES; lane++)
         sum += (double)sums[lane];
-        weighted_sum += (double)weighted[lane];
-    }
-    *sum_out = sum;
-    *weighted_out = weighted_sum;
+    return sum;
 }
 
 /* Largest value of a block, in lanes so that the loop vectorises. */
@@ -146,18 +131,12 @@ void sl_logit_summarize(const float *logits, uint32_t vocab_size, struct sl_logi
         out->entropy = 0;
         return;
     }
-    double sum = 0;
-    double weighted = 0;
-    for (size_t begin = 0; begin < vocab_size; begin += BLOCK) {
-        size_t count = vocab_size - begin < BLOCK ? vocab_size - begin : BLOCK;
-        double block_sum;
-        double block_weighted;
-        block_exp_sums(logits + begin, count, out->best_logit, 1.0f, &block_sum, &block_weighted);
-        sum += block_sum;
-        weighted += block_weighted;
-    }
-    double log_sum = log(sum);
-    double entropy = log_sum - weighted / sum;
+    float best;
+    float sum;
+    float weighted;
+    sl_kernels()->softmax_moments(logits, vocab_size, &best, &sum, &weighted);
+    double log_sum = log((double)sum);
+    double entropy = log_sum - (double)weighted / (double)sum;
     out->log_sum = (float)(log_sum + (double)out->best_logit);
     out->entropy = entropy > 0 ? (float)entropy : 0.0f;
 }
@@ -317,9 +296,7 @@ static int32_t draw_from_all(struct sl_sampler *sampler, const float *logits, fl
     size_t blocks = 0;
     for (size_t begin = 0; begin < sampler->vocab_size; begin += BLOCK, blocks++) {
         size_t count = sampler->vocab_size - begin < BLOCK ? sampler->vocab_size - begin : BLOCK;
-        double unused;
-        block_exp_sums(logits + begin, count, best_logit, scale, &sampler->block_sums[blocks],
-                       &unused);
+        sampler->block_sums[blocks] = block_exp_sum(logits + begin, count, best_logit, scale);
         total += sampler->block_sums[blocks];
     }
     double left = uniform * total;
