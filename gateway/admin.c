@@ -15,6 +15,7 @@
 #include "handlers.h"
 
 #include "api.h"
+#include "gateway_parts.h"
 #include "json_body.h"
 #include "status.h"
 
@@ -69,28 +70,32 @@ void sl_handle_admin_reload(struct sl_http_call *call)
 
 static void ignore_wake(void *ctx) { (void)ctx; }
 
+enum sl_err sl_edge_explain(struct sl_edge *edge, const struct sl_request_input *input,
+                            json_t **out, struct sl_error *error)
+{
+    struct sl_request *req = sl_request_create(edge->router, &sl_wire_openai, ignore_wake, NULL);
+    if (req == NULL)
+        return sl_error_set(error, SL_ERR_MEMORY, NULL);
+    req->input = *input;
+    req->input.method = "POST";
+    req->input.path = "/v1/chat/completions";
+    enum sl_err err = sl_router_explain(edge->router, req, out, error);
+    sl_request_release(req);
+    return err;
+}
+
 /* A request of its own, made from the call's body and headers, that is explained and not walked.
  * `x-sluice-app` says as whom. */
 void sl_handle_admin_explain(struct sl_http_call *call)
 {
-    struct sl_edge *edge = call->ctx;
     struct sl_error error = {0};
     json_t *explained = NULL;
     if (!may_administer(call))
         return;
-    struct sl_request *req = sl_request_create(edge->router, &sl_wire_openai, ignore_wake, NULL);
-    if (req == NULL) {
-        sl_error_set(&error, SL_ERR_MEMORY, NULL);
-        sl_http_call_fail(call, &error);
-        return;
-    }
-    req->input = call->input;
-    req->input.path = "/v1/chat/completions";
-    if (sl_router_explain(edge->router, req, &explained, &error) == SL_OK)
+    if (sl_edge_explain(call->ctx, &call->input, &explained, &error) == SL_OK)
         sl_http_call_json(call, explained);
     else
         sl_http_call_fail(call, &error);
-    sl_request_release(req);
 }
 
 static enum sl_err read_filter(const json_t *body, struct sl_cache_filter *filter,

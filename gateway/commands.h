@@ -31,5 +31,20 @@ int sl_command_version(struct sl_command_call *call);
 int sl_command_keys_add(struct sl_command_call *call);
 int sl_command_keys_list(struct sl_command_call *call);
 int sl_command_keys_revoke(struct sl_command_call *call);
+int sl_command_policy_explain(struct sl_command_call *call);
+int sl_command_policy_show(struct sl_command_call *call);
+int sl_command_cache_stats(struct sl_command_call *call);
+int sl_command_cache_purge(struct sl_command_call *call);
+int sl_command_cache_export(struct sl_command_call *call);
+int sl_command_model_list(struct sl_command_call *call);
+int sl_command_model_verify(struct sl_command_call *call);
+int sl_command_quantize(struct sl_command_call *call);
+int sl_command_calibrate(struct sl_command_call *call);
+int sl_command_eval(struct sl_command_call *call);
+int sl_command_chat(struct sl_command_call *call);
+int sl_command_bench(struct sl_command_call *call);
+int sl_command_pii_scan(struct sl_command_call *call);
+int sl_command_ledger(struct sl_command_call *call);
+int sl_command_certs_init(struct sl_command_call *call);
 
 #endif

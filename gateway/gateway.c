@@ -9,11 +9,10 @@
  */
 #include "sluice/gateway.h"
 
-#include "edge.h"
+#include "gateway_parts.h"
 #include "handlers.h"
 #include "idempotency.h"
 #include "metrics.h"
-#include "options.h"
 #include "sluice/clock.h"
 #include "sluice/confidence.h"
 #include "sluice/log.h"
@@ -218,9 +217,8 @@ static enum sl_err open_keys(struct sl_gateway *gateway, const struct sl_options
     gateway->edge.limits = sl_rate_limits_create();
     if (gateway->edge.limits == NULL)
         return sl_error_set(error, SL_ERR_MEMORY, NULL);
-    enum sl_err err = sl_keys_open(options->keys_file[0] != '\0' ? options->keys_file : path,
-                                   &gateway->edge.keys, error);
-    return err == SL_OK ? demand_keys(gateway, options, error) : err;
+    return sl_keys_open(options->keys_file[0] != '\0' ? options->keys_file : path,
+                        &gateway->edge.keys, error);
 }
 
 static enum sl_err read_admin_token(struct sl_edge *edge, struct sl_error *error)
@@ -295,15 +293,25 @@ static enum sl_err open_parts(struct sl_gateway *gateway, const struct sl_option
 {
     typedef enum sl_err (*open_fn)(struct sl_gateway *, const struct sl_options *,
                                    struct sl_error *);
-    static const open_fn steps[] = {open_access_log, open_keys,   open_policy,
-                                    open_engine,     open_cache,  open_cloud,
-                                    open_router,     open_metrics, open_listener};
+    static const open_fn steps[] = {open_keys,  open_policy, open_engine, open_cache,
+                                    open_cloud, open_router, open_metrics};
     enum sl_err err =
         sl_options_data_dir(options, gateway->data_dir, sizeof gateway->data_dir, error);
     for (size_t i = 0; i < sizeof steps / sizeof *steps && err == SL_OK; i++)
         err = steps[i](gateway, options, error);
+    return err;
+}
+
+static enum sl_err open_service(struct sl_gateway *gateway, const struct sl_options *options,
+                                struct sl_error *error)
+{
+    enum sl_err err = open_access_log(gateway, options, error);
+    if (err == SL_OK)
+        err = demand_keys(gateway, options, error);
     if (err == SL_OK)
         err = read_admin_token(&gateway->edge, error);
+    if (err == SL_OK)
+        err = open_listener(gateway, options, error);
     if (err == SL_OK)
         err = sl_policy_store_start(gateway->edge.policies, error);
     return err == SL_OK ? start_control(gateway, error) : err;
@@ -330,8 +338,8 @@ static void close_parts(struct sl_gateway *gateway)
     free(gateway);
 }
 
-enum sl_err sl_gateway_start(const struct sl_options *options, struct sl_gateway **out,
-                             struct sl_error *error)
+enum sl_err sl_gateway_open_parts(const struct sl_options *options, struct sl_gateway **out,
+                                  struct sl_error *error)
 {
     struct sl_gateway *gateway = calloc(1, sizeof *gateway);
     if (gateway == NULL)
@@ -352,10 +360,28 @@ enum sl_err sl_gateway_start(const struct sl_options *options, struct sl_gateway
         close_parts(gateway);
         return err;
     }
-    atomic_store(&edge->is_ready, true);
     *out = gateway;
     return SL_OK;
 }
+
+enum sl_err sl_gateway_start(const struct sl_options *options, struct sl_gateway **out,
+                             struct sl_error *error)
+{
+    struct sl_gateway *gateway;
+    enum sl_err err = sl_gateway_open_parts(options, &gateway, error);
+    if (err != SL_OK)
+        return err;
+    err = open_service(gateway, options, error);
+    if (err != SL_OK) {
+        close_parts(gateway);
+        return err;
+    }
+    atomic_store(&gateway->edge.is_ready, true);
+    *out = gateway;
+    return SL_OK;
+}
+
+struct sl_edge *sl_gateway_edge(struct sl_gateway *gateway) { return &gateway->edge; }
 
 const char *sl_gateway_url(const struct sl_gateway *gateway)
 {
@@ -379,7 +405,8 @@ void sl_gateway_stop(struct sl_gateway *gateway)
         return;
     struct sl_edge *edge = &gateway->edge;
     atomic_store(&edge->is_ready, false);
-    sl_http_server_quiesce(edge->server);
+    if (edge->server != NULL)
+        sl_http_server_quiesce(edge->server);
     uint64_t deadline_ms = sl_monotonic_ms() + gateway->drain_ms;
     const struct timespec tick = {.tv_nsec = 5 * 1000 * 1000};
     while (sl_router_inflight(edge->router) > 0 && sl_monotonic_ms() < deadline_ms)
