@@ -19,6 +19,12 @@
 /* How the client asks, and how the provider is asked: every row of the fault table runs as each. */
 enum asking { ASK_STREAMED, ASK_WHOLE_OVER_STREAM, ASK_WHOLE, ASKING_COUNT };
 
+/* The defaults divided by ten: short enough for a test, long enough for a busy machine. */
+#define FIRST_TOKEN_MS 1000
+#define WHOLE_MS 1200
+#define IDLE_MS 1000
+#define ONE_TIMEOUT_MS 3000 /* more than one of them, less than what a second try would take */
+
 struct fixture {
     struct mock_cloud mock;
     struct sl_cloud *cloud;
@@ -55,9 +61,9 @@ __attribute__((unused)) static void fixture_provider(struct sl_cloud_provider_co
     config->ca_file = fixture.mock.ca_file;
     config->key_env = "MOCK_KEY";
     config->connect_timeout_ms = 2000;
-    config->first_token_timeout_ms = 500;
-    config->whole_timeout_ms = 700;
-    config->idle_timeout_ms = 500;
+    config->first_token_timeout_ms = FIRST_TOKEN_MS;
+    config->whole_timeout_ms = WHOLE_MS;
+    config->idle_timeout_ms = IDLE_MS;
     config->total_timeout_ms = 8000;
     config->backoff_ms = 30;
     config->backoff_max_ms = 200;
