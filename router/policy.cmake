@@ -24,4 +24,14 @@ set(ROUTER_POLICY_SOURCES
   device.c
   calibration.c
   gate.c
-  gate_text.c)
+  gate_text.c
+  gate_train.c
+  gate_command.c
+  eval.c
+  eval_figures.c
+  eval_command.c
+  calibrate.c
+  calibrate_command.c
+  command_support.c
+  labelled.c
+  local_run.c)

@@ -1,0 +1,565 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The fit of calibrate.h.
+ *
+ *   rows ── half ──> features kept by cross-validation ─> weights ─> map from out-of-fold scores
+ *        └─ half ──> thresholds certified for each risk
+ *
+ * The halves never mix: what certifies has not been fitted. Features are chosen greedily by
+ * cross-validated log loss, and the map is fitted on scores that rows got from models that had not
+ * seen them, so it corrects the over-confidence that the weights have on their own rows.
+ *
+ * Deterministic: folds and halves come from the rows' keys, sums run in row order.
+ */
+#include "calibrate.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FOLDS 5
+#define ROWS_MIN 60          /* under this a logistic model of three features is noise */
+#define ISOTONIC_ROWS_MIN 1000 /* fewer: the sigmoid's two numbers are all that the rows can tell */
+#define BLOCK_ROWS_MIN 15    /* of a step of the map */
+#define RIDGE 1.0
+#define GAIN_MIN 2e-4        /* of the log loss, for a further feature to be worth its keep */
+#define GRID 200             /* thresholds of the walk */
+#define NEWTON_STEPS 50
+#define DIM_MAX (SL_FEATURE_IDS + 1)
+
+/* ---- logistic regression ---- */
+
+static uint64_t mix(uint64_t key, uint64_t seed)
+{
+    key ^= seed + 0x9e3779b97f4a7c15u; /* splitmix64's finisher */
+    key = (key ^ key >> 30) * 0xbf58476d1ce4e5b9u;
+    key = (key ^ key >> 27) * 0x94d049bb133111ebu;
+    return key ^ key >> 31;
+}
+
+bool sl_fit_is_fitting(const struct sl_fit_row *row, uint64_t seed)
+{
+    return (mix(row->key, seed) & 1) == 0;
+}
+
+static void standardise(const struct sl_fit_row *const *rows, size_t count,
+                        struct sl_linear_score *score)
+{
+    for (size_t f = 0; f < score->count; f++) {
+        double sum = 0, squares = 0, weight = 0;
+        for (size_t i = 0; i < count; i++) {
+            sum += rows[i]->weight * rows[i]->vector[score->ids[f]];
+            weight += rows[i]->weight;
+        }
+        double mean = sum / weight;
+        for (size_t i = 0; i < count; i++) {
+            double off = rows[i]->vector[score->ids[f]] - mean;
+            squares += rows[i]->weight * off * off;
+        }
+        double deviation = sqrt(squares / weight);
+        score->means[f] = mean;
+        score->deviations[f] = deviation > 1e-9 ? deviation : 1; /* a constant carries nothing */
+    }
+}
+
+/* Solves a * x = b in place for a symmetric positive definite matrix, by Cholesky. */
+static bool solve(double a[DIM_MAX][DIM_MAX], double *b, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        for (size_t j = 0; j <= i; j++) {
+            double sum = a[i][j];
+            for (size_t k = 0; k < j; k++)
+                sum -= a[i][k] * a[j][k];
+            if (i == j && sum <= 1e-12)
+                return false;
+            a[i][j] = i == j ? sqrt(sum) : sum / a[j][j];
+        }
+    }
+    for (size_t i = 0; i < size; i++) {
+        for (size_t k = 0; k < i; k++)
+            b[i] -= a[i][k] * b[k];
+        b[i] /= a[i][i];
+    }
+    for (size_t i = size; i-- > 0;) {
+        for (size_t k = i + 1; k < size; k++)
+            b[i] -= a[k][i] * b[k];
+        b[i] /= a[i][i];
+    }
+    return true;
+}
+
+static double log_loss(double raw, bool is_right)
+{
+    double signed_raw = is_right ? raw : -raw;
+    return signed_raw > 0 ? log1p(exp(-signed_raw)) : -signed_raw + log1p(exp(signed_raw));
+}
+
+/* Gradient and Hessian of the penalised loss at `beta` (bias last); returns the loss. */
+static double derivatives(const struct sl_fit_row *const *rows, size_t count,
+                          const struct sl_linear_score *score, const double *beta, double ridge,
+                          double *gradient, double hessian[DIM_MAX][DIM_MAX])
+{
+    size_t size = score->count + 1;
+    double loss = 0, x[DIM_MAX];
+    memset(gradient, 0, size * sizeof *gradient);
+    memset(hessian, 0, sizeof(double[DIM_MAX][DIM_MAX]));
+    for (size_t i = 0; i < count; i++) {
+        double raw = beta[score->count];
+        for (size_t f = 0; f < score->count; f++) {
+            x[f] = (rows[i]->vector[score->ids[f]] - score->means[f]) / score->deviations[f];
+            raw += beta[f] * x[f];
+        }
+        x[score->count] = 1;
+        double p = 1 / (1 + exp(-raw)), weight = rows[i]->weight;
+        loss += weight * log_loss(raw, rows[i]->is_right);
+        double off = weight * (p - rows[i]->is_right), curve = weight * p * (1 - p);
+        for (size_t a = 0; a < size; a++) {
+            gradient[a] += off * x[a];
+            for (size_t b = 0; b <= a; b++)
+                hessian[a][b] += curve * x[a] * x[b];
+        }
+    }
+    for (size_t f = 0; f < score->count; f++) {
+        loss += ridge / 2 * beta[f] * beta[f];
+        gradient[f] += ridge * beta[f];
+        hessian[f][f] += ridge;
+    }
+    hessian[score->count][score->count] += 1e-6; /* all right or all wrong: the bias stays finite */
+    return loss;
+}
+
+static double loss_at(const struct sl_fit_row *const *rows, size_t count,
+                      const struct sl_linear_score *score, const double *beta, double ridge)
+{
+    double loss = 0;
+    for (size_t i = 0; i < count; i++) {
+        double raw = beta[score->count];
+        for (size_t f = 0; f < score->count; f++)
+            raw += beta[f] * (rows[i]->vector[score->ids[f]] - score->means[f]) /
+                   score->deviations[f];
+        loss += rows[i]->weight * log_loss(raw, rows[i]->is_right);
+    }
+    for (size_t f = 0; f < score->count; f++)
+        loss += ridge / 2 * beta[f] * beta[f];
+    return loss;
+}
+
+bool sl_fit_logistic(const struct sl_fit_row *const *rows, size_t count,
+                     const enum sl_feature_id *ids, size_t id_count, double ridge,
+                     struct sl_linear_score *out)
+{
+    double beta[DIM_MAX] = {0}, gradient[DIM_MAX], hessian[DIM_MAX][DIM_MAX];
+    memset(out, 0, sizeof *out);
+    out->count = id_count;
+    memcpy(out->ids, ids, id_count * sizeof *ids);
+    standardise(rows, count, out);
+    for (int step = 0; step < NEWTON_STEPS; step++) {
+        double loss = derivatives(rows, count, out, beta, ridge, gradient, hessian);
+        if (!solve(hessian, gradient, id_count + 1))
+            return false;
+        double moved = 0, length = 1;
+        for (; length > 1e-4; length /= 2) { /* halve the step until the loss falls */
+            double next[DIM_MAX];
+            for (size_t f = 0; f <= id_count; f++)
+                next[f] = beta[f] - length * gradient[f];
+            if (loss_at(rows, count, out, next, ridge) <= loss + 1e-12) {
+                for (size_t f = 0; f <= id_count; f++)
+                    moved = fmax(moved, fabs(next[f] - beta[f]));
+                memcpy(beta, next, sizeof next);
+                break;
+            }
+        }
+        if (moved < 1e-8)
+            break;
+    }
+    memcpy(out->weights, beta, id_count * sizeof *beta);
+    out->bias = beta[id_count];
+    return isfinite(out->bias);
+}
+
+/* ---- cross-validation ---- */
+
+struct folds {
+    const struct sl_fit_row **rows; /* all that fit */
+    size_t count;
+    const struct sl_fit_row **part; /* room for all */
+    uint64_t seed;
+};
+
+static unsigned fold_of(const struct folds *folds, const struct sl_fit_row *row)
+{
+    return (unsigned)((mix(row->key, folds->seed) >> 8) % FOLDS);
+}
+
+/* Out-of-fold raw scores; returns the mean log loss, infinite where a fold cannot be fitted. */
+static double out_of_fold(const struct folds *folds, const enum sl_feature_id *ids, size_t id_count,
+                          double *raw)
+{
+    double loss = 0, weight = 0;
+    for (unsigned fold = 0; fold < FOLDS; fold++) {
+        size_t size = 0;
+        struct sl_linear_score score;
+        for (size_t i = 0; i < folds->count; i++)
+            if (fold_of(folds, folds->rows[i]) != fold)
+                folds->part[size++] = folds->rows[i];
+        if (size == 0 || !sl_fit_logistic(folds->part, size, ids, id_count, RIDGE, &score))
+            return (double)INFINITY;
+        for (size_t i = 0; i < folds->count; i++) {
+            const struct sl_fit_row *row = folds->rows[i];
+            if (fold_of(folds, row) != fold)
+                continue;
+            raw[i] = sl_linear_raw(&score, row->vector);
+            loss += row->weight * log_loss(raw[i], row->is_right);
+            weight += row->weight;
+        }
+    }
+    return loss / weight;
+}
+
+/* Measured on every row, and not the same everywhere. */
+static bool is_usable(const struct folds *folds, enum sl_feature_id id)
+{
+    bool varies = false;
+    for (size_t i = 0; i < folds->count; i++) {
+        if (!isfinite(folds->rows[i]->vector[id]))
+            return false;
+        varies = varies || fabs(folds->rows[i]->vector[id] - folds->rows[0]->vector[id]) > 1e-9;
+    }
+    return varies;
+}
+
+/* Adds the feature that helps most until none helps. */
+static size_t choose_features(const struct folds *folds, bool early_only, enum sl_feature_id *ids,
+                              double *raw)
+{
+    bool usable[SL_FEATURE_IDS];
+    size_t count = 0;
+    double best_loss = out_of_fold(folds, ids, 0, raw);
+    for (int id = 0; id < SL_FEATURE_IDS; id++)
+        usable[id] = is_usable(folds, (enum sl_feature_id)id) &&
+                     (!early_only || sl_feature_id_is_early((enum sl_feature_id)id));
+    for (;;) {
+        int best = -1;
+        double before = best_loss;
+        for (int id = 0; id < SL_FEATURE_IDS; id++) {
+            if (!usable[id])
+                continue;
+            ids[count] = (enum sl_feature_id)id;
+            double loss = out_of_fold(folds, ids, count + 1, raw);
+            if (loss < best_loss) {
+                best_loss = loss;
+                best = id;
+            }
+        }
+        if (best < 0 || (count > 0 && before - best_loss < GAIN_MIN))
+            return count;
+        usable[best] = false;
+        ids[count++] = (enum sl_feature_id)best;
+    }
+}
+
+/* ---- the map ---- */
+
+struct block {
+    double score, right, weight;
+    size_t rows;
+};
+
+/* Merges from `count` blocks on the stack those that fall, or are too small to stand alone. */
+static size_t merge_blocks(struct block *blocks, size_t count)
+{
+    while (count > 1) {
+        struct block *last = &blocks[count - 1], *above = &blocks[count - 2];
+        bool falls = last->right / last->weight <= above->right / above->weight;
+        if (!falls && above->rows >= BLOCK_ROWS_MIN)
+            break;
+        above->score += last->score;
+        above->right += last->right;
+        above->weight += last->weight;
+        above->rows += last->rows;
+        count--;
+    }
+    return count;
+}
+
+size_t sl_fit_isotonic(const double *scores, const double *weights, const bool *is_right,
+                       size_t count, double *knots_x, double *knots_y)
+{
+    struct block *blocks = malloc((count + 1) * sizeof *blocks);
+    size_t used = 0, knots = 0;
+    if (blocks == NULL)
+        return 0;
+    for (size_t i = 0; i < count; i++) {
+        blocks[used++] = (struct block){weights[i] * scores[i], is_right[i] ? weights[i] : 0,
+                                        weights[i], 1};
+        used = merge_blocks(blocks, used);
+    }
+    /* Lines through the middles of blocks keep the order of scores; the ends go on to the corners. */
+    knots_x[0] = knots_y[0] = 0;
+    knots = 1;
+    size_t stride = used / (SL_CALIBRATION_KNOTS_MAX - 2) + 1;
+    for (size_t i = 0; i < used; i += stride, knots++) {
+        knots_x[knots] = blocks[i].score / blocks[i].weight;
+        knots_y[knots] = blocks[i].right / blocks[i].weight;
+    }
+    knots_x[knots] = knots_y[knots] = 1;
+    free(blocks);
+    return knots + 1;
+}
+
+struct scored_row {
+    double score, weight;
+    bool is_right;
+};
+
+static int compare_rising(const void *a, const void *b)
+{
+    double x = ((const struct scored_row *)a)->score, y = ((const struct scored_row *)b)->score;
+    return (x > y) - (x < y);
+}
+
+static bool fit_isotonic_map(const struct folds *folds, const double *raw,
+                             struct sl_linear_score *score)
+{
+    size_t count = folds->count;
+    struct scored_row *sorted = malloc((count + 1) * sizeof *sorted);
+    double *scores = malloc((count + 1) * sizeof *scores);
+    double *weights = malloc((count + 1) * sizeof *weights);
+    bool *right = malloc((count + 1) * sizeof *right);
+    bool has_memory = sorted != NULL && scores != NULL && weights != NULL && right != NULL;
+    if (has_memory) {
+        for (size_t i = 0; i < count; i++)
+            sorted[i] = (struct scored_row){1 / (1 + exp(-raw[i])), folds->rows[i]->weight,
+                                            folds->rows[i]->is_right};
+        qsort(sorted, count, sizeof *sorted, compare_rising);
+        for (size_t i = 0; i < count; i++) {
+            scores[i] = sorted[i].score;
+            weights[i] = sorted[i].weight;
+            right[i] = sorted[i].is_right;
+        }
+        score->knot_count =
+            sl_fit_isotonic(scores, weights, right, count, score->knots_x, score->knots_y);
+    }
+    free(sorted);
+    free(scores);
+    free(weights);
+    free(right);
+    return has_memory && score->knot_count != 0;
+}
+
+/* Platt: one slope and one shift over the out-of-fold scores, folded into weights and bias. */
+static bool fit_platt(const struct folds *folds, const double *raw, struct sl_linear_score *score)
+{
+    struct sl_fit_row *rows = calloc(folds->count + 1, sizeof *rows);
+    const struct sl_fit_row **pointers = calloc(folds->count + 1, sizeof *pointers);
+    struct sl_linear_score platt;
+    bool is_fitted = rows != NULL && pointers != NULL;
+    for (size_t i = 0; is_fitted && i < folds->count; i++) {
+        rows[i].vector[0] = raw[i];
+        rows[i].weight = folds->rows[i]->weight;
+        rows[i].is_right = folds->rows[i]->is_right;
+        pointers[i] = &rows[i];
+    }
+    is_fitted = is_fitted && sl_fit_logistic(pointers, folds->count, (enum sl_feature_id[]){0}, 1,
+                                             1e-3, &platt);
+    free(rows);
+    free(pointers);
+    if (!is_fitted)
+        return false;
+    double slope = platt.weights[0] / platt.deviations[0];
+    if (slope <= 0) /* scores that do not predict: leave them as they are */
+        return true;
+    for (size_t f = 0; f < score->count; f++)
+        score->weights[f] *= slope;
+    score->bias = slope * (score->bias - platt.means[0]) + platt.bias;
+    return true;
+}
+
+static enum sl_err fit_score(const struct folds *folds, bool early_only,
+                             struct sl_linear_score *score, struct sl_error *error)
+{
+    enum sl_feature_id ids[SL_FEATURE_IDS + 1] = {0};
+    double *raw = malloc((folds->count + 1) * sizeof *raw);
+    if (raw == NULL)
+        return sl_error_set(error, SL_ERR_MEMORY, NULL);
+    size_t count = choose_features(folds, early_only, ids, raw);
+    bool is_fitted = count != 0 && isfinite(out_of_fold(folds, ids, count, raw)) &&
+                     sl_fit_logistic(folds->rows, folds->count, ids, count, RIDGE, score);
+    if (is_fitted)
+        is_fitted = folds->count >= ISOTONIC_ROWS_MIN ? fit_isotonic_map(folds, raw, score)
+                                                      : fit_platt(folds, raw, score);
+    free(raw);
+    if (!is_fitted && early_only) {
+        memset(score, 0, sizeof *score); /* a model without anything to see: there is none */
+        return SL_OK;
+    }
+    return is_fitted ? SL_OK
+                     : sl_error_set(error, SL_ERR_INVALID,
+                                    "no feature tells right answers from wrong ones in these rows");
+}
+
+/* ---- certifying ---- */
+
+/* Where the walk starts: at as many rows as prove the risk with one error among them, since a walk
+ * that starts where it must see none ends at the first mislabelled row; with few rows, with none.
+ * Depends on counts only, never on which rows are wrong. */
+static double first_step_rows(double risk, double delta, double effective_total)
+{
+    double none = log(delta) / log1p(-risk), one = ceil(none);
+    while (sl_eval_upper_bound(1, one, delta) > risk)
+        one += 1;
+    return effective_total >= 2 * one ? one : none;
+}
+
+static double effective_rows(const struct sl_eval_row *rows, size_t count)
+{
+    double sum = 0, squares = 0;
+    for (size_t i = 0; i < count; i++) {
+        sum += rows[i].weight;
+        squares += rows[i].weight * rows[i].weight;
+    }
+    return squares > 0 ? sum * sum / squares : 0; /* Kish's effective number */
+}
+
+struct sl_certificate sl_fit_certify(const struct sl_eval_row *scored, size_t count,
+                                     const double *grid, size_t grid_count, double risk,
+                                     double delta)
+{
+    struct sl_certificate result = {.risk = {.risk = risk, .delta = delta, .threshold = 2},
+                                    .best_error = 1};
+    double kept = 0, squares = 0, wrong = 0, total = 0;
+    size_t at = 0, answered = 0, wrong_rows = 0;
+    bool walks = true;
+    double first = first_step_rows(risk, delta, effective_rows(scored, count));
+    for (size_t i = 0; i < count; i++)
+        total += scored[i].weight;
+    for (size_t step = 0; step < grid_count; step++) {
+        for (; at < count && scored[at].score >= grid[step]; at++) {
+            kept += scored[at].weight;
+            squares += scored[at].weight * scored[at].weight;
+            wrong += scored[at].is_right ? 0 : scored[at].weight;
+            answered++;
+            wrong_rows += !scored[at].is_right;
+        }
+        double effective = squares > 0 ? kept * kept / squares : 0;
+        double error = kept > 0 ? wrong / kept : 1;
+        if (effective < first)
+            continue;
+        if (error < result.best_error)
+            result.best_error = error;
+        walks = walks && sl_eval_upper_bound(error * effective, effective, delta) <= risk;
+        if (!walks)
+            break;
+        result.holds = true;
+        result.risk.threshold = grid[step];
+        result.risk.coverage = total > 0 ? kept / total : 0;
+        result.risk.answered = answered;
+        result.risk.wrong = wrong_rows;
+    }
+    if (result.holds)
+        return result;
+    bool too_few = result.best_error >= 1; /* the walk never began */
+    size_t needed = sl_eval_rows_needed(risk, delta, too_few ? 0 : result.best_error);
+    result.rows_missing = needed > answered ? needed - answered : 0;
+    return result;
+}
+
+static double score_of(const struct sl_linear_score *score, const struct sl_fit_row *row)
+{
+    double value = sl_linear_map(score, sl_linear_raw(score, row->vector));
+    return isfinite(value) ? value : -1; /* a missing score is below every threshold */
+}
+
+/* Thresholds at even quantiles of the scores of the rows that fitted, falling. */
+static size_t make_grid(const struct folds *folds, const struct sl_linear_score *score,
+                        double grid[GRID])
+{
+    struct sl_eval_row *rows = malloc((folds->count + 1) * sizeof *rows);
+    if (rows == NULL)
+        return 0;
+    for (size_t i = 0; i < folds->count; i++)
+        rows[i] = (struct sl_eval_row){.score = score_of(score, folds->rows[i])};
+    sl_eval_sort(rows, folds->count);
+    for (size_t step = 0; step < GRID; step++)
+        grid[step] = rows[(step + 1) * folds->count / GRID - ((step + 1) * folds->count >= GRID)]
+                         .score;
+    free(rows);
+    return GRID;
+}
+
+static enum sl_err certify_all(const struct folds *folds, const struct sl_fit_row *rows,
+                               size_t count, const struct sl_fit_options *options,
+                               struct sl_calibration *calibration, struct sl_error *error)
+{
+    double grid[GRID];
+    struct sl_eval_row *scored = malloc((count + 1) * sizeof *scored);
+    size_t size = 0, steps = make_grid(folds, &calibration->answer, grid);
+    if (scored == NULL || steps == 0) {
+        free(scored);
+        return sl_error_set(error, SL_ERR_MEMORY, NULL);
+    }
+    for (size_t i = 0; i < count; i++)
+        if (!sl_fit_is_fitting(&rows[i], options->seed))
+            scored[size++] = (struct sl_eval_row){.score = score_of(&calibration->answer, &rows[i]),
+                                                  .weight = rows[i].weight,
+                                                  .is_right = rows[i].is_right,
+                                                  .is_foreign = rows[i].is_foreign};
+    sl_eval_sort(scored, size);
+    for (size_t i = 0; i < options->risk_count; i++) {
+        struct sl_certificate certificate =
+            sl_fit_certify(scored, size, grid, steps, options->risks[i], options->delta);
+        if (options->certificates != NULL)
+            options->certificates[i] = certificate;
+        if (certificate.holds && calibration->risk_count < SL_CALIBRATION_RISKS_MAX)
+            calibration->risks[calibration->risk_count++] = certificate.risk;
+    }
+    free(scored);
+    return SL_OK;
+}
+
+/* ---- the whole ---- */
+
+static enum sl_err check_rows(const struct folds *folds, struct sl_error *error)
+{
+    size_t right = 0;
+    for (size_t i = 0; i < folds->count; i++)
+        right += folds->rows[i]->is_right;
+    if (folds->count < ROWS_MIN)
+        return sl_error_set(error, SL_ERR_INVALID,
+                            "%zu rows to fit on: at least %d are needed (twice that in the file)",
+                            folds->count, ROWS_MIN);
+    if (right < 5 || folds->count - right < 5)
+        return sl_error_set(error, SL_ERR_INVALID,
+                            "%zu right and %zu wrong answers to fit on: at least 5 of each are "
+                            "needed", right, folds->count - right);
+    return SL_OK;
+}
+
+enum sl_err sl_fit(const struct sl_fit_row *rows, size_t count,
+                   const struct sl_fit_options *options, struct sl_calibration *calibration,
+                   struct sl_error *error)
+{
+    struct folds folds = {.seed = options->seed};
+    enum sl_err err = SL_ERR_MEMORY;
+    folds.rows = malloc((count + 1) * sizeof *folds.rows);
+    folds.part = malloc((count + 1) * sizeof *folds.part);
+    if (folds.rows == NULL || folds.part == NULL) {
+        sl_error_set(error, err, NULL);
+        goto out;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (sl_fit_is_fitting(&rows[i], options->seed))
+            folds.rows[folds.count++] = &rows[i];
+    err = check_rows(&folds, error);
+    if (err == SL_OK)
+        err = fit_score(&folds, false, &calibration->answer, error);
+    if (err == SL_OK)
+        err = fit_score(&folds, true, &calibration->prompt, error);
+    if (err == SL_OK)
+        err = certify_all(&folds, rows, count, options, calibration, error);
+    calibration->rows = count;
+out:
+    free(folds.rows);
+    free(folds.part);
+    return err;
+}

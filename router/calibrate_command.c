@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * `sluice calibrate`: runs the model over labelled rows, fits a calibration on half of them,
+ * certifies thresholds on the other half, stores the file beside the model and prints what it is
+ * worth. All figures printed are of the half that did not fit.
+ *
+ * Rows of the training part train the gate where there is none yet; the rest of the work uses the
+ * validation part only, since a model is surer of rows that it was trained on.
+ *
+ * Runs on the command's thread. Privacy: prints figures, never a row's text.
+ */
+#include "sluice/calibrate.h"
+
+#include "calibrate.h"
+#include "command_support.h"
+#include "eval_figures.h"
+#include "local_run.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define COMMAND "calibrate"
+#define RISKS 5
+#define PLOT_ROWS 10
+#define PLOT_WIDTH 50
+#define GATE_ROWS_MIN 100 /* fewer labelled rows teach a gate nothing */
+
+void sl_calibrate_defaults(struct sl_calibrate_options *options)
+{
+    *options = (struct sl_calibrate_options){.risk = 0.02, .delta = 0.1, .oos_share = -1};
+}
+
+struct work {
+    const struct sl_calibrate_options *options;
+    FILE *err;
+    struct sl_labelled rows; /* val part */
+    struct sl_engine *engine;
+    struct sl_calibration *calibration; /* owned; its gate too */
+    struct sl_fit_row *fit_rows;
+    double *mean_scores; /* without a calibration, per row */
+    double risks[RISKS];
+    struct sl_certificate certificates[RISKS];
+    char out_path[4096], gate_path[4096];
+};
+
+static void work_clear(struct work *work)
+{
+    sl_labelled_clear(&work->rows);
+    sl_calibration_free(work->calibration);
+    sl_engine_close(work->engine);
+    free(work->fit_rows);
+    free(work->mean_scores);
+}
+
+/* ---- the gate ---- */
+
+static enum sl_err train_gate(struct work *work, struct sl_error *error)
+{
+    struct sl_labelled train;
+    struct sl_progress progress;
+    enum sl_err err = sl_labelled_read(work->options->data_path, "train", 0, &train, error);
+    if (err != SL_OK)
+        return err;
+    sl_progress_start(&progress, work->err, work->options->quiet, "training the gate, epoch");
+    if (train.label_count >= 2 && train.count >= GATE_ROWS_MIN)
+        err = sl_command_train_gate(&train, &work->rows, 0, 0, work->options->seed, &progress,
+                                    work->gate_path, error);
+    sl_progress_end(&progress);
+    sl_labelled_clear(&train);
+    return err;
+}
+
+/* The gate lies beside the calibration, under the name that the file gives. */
+static enum sl_err find_gate(struct work *work, struct sl_error *error)
+{
+    const struct sl_calibrate_options *options = work->options;
+    if (options->no_gate)
+        return SL_OK;
+    bool exists = access(work->gate_path, R_OK) == 0;
+    enum sl_err err = SL_OK;
+    if (options->train_gate || !exists)
+        err = train_gate(work, error);
+    if (err != SL_OK || access(work->gate_path, R_OK) != 0)
+        return err; /* no labels in these rows: no gate */
+    const char *slash = strrchr(work->gate_path, '/');
+    const char *name = slash == NULL ? work->gate_path : slash + 1;
+    if (strlen(name) >= sizeof work->calibration->gate_file)
+        return sl_error_set(error, SL_ERR_INVALID, "%s: the gate's name is too long", name);
+    memcpy(work->calibration->gate_file, name, strlen(name) + 1);
+    err = sl_command_digest(work->gate_path, work->calibration->gate_digest, error);
+    if (err == SL_OK)
+        err = sl_gate_open(work->gate_path, NULL, &work->calibration->gate, error);
+    return err;
+}
+
+/* ---- running ---- */
+
+static void note_row(struct work *work, size_t idx, const struct sl_local_row *result)
+{
+    const struct sl_labelled_row *row = &work->rows.rows[idx];
+    struct sl_fit_row *fit = &work->fit_rows[idx];
+    sl_features_vector(&result->features, fit->vector);
+    fit->key = row->key;
+    fit->is_right = result->is_right;
+    fit->is_foreign = row->is_foreign;
+    struct sl_score mean = sl_confidence_score(&result->features, NULL);
+    work->mean_scores[idx] = mean.method == SL_SCORE_NONE ? 0 : mean.value;
+}
+
+/* Rows that the model cannot take are left out of the fit: they escalate for their own reason. */
+static enum sl_err run_rows(struct work *work, struct sl_error *error)
+{
+    struct sl_local_runner runner;
+    struct sl_progress progress;
+    size_t kept = 0;
+    enum sl_err err = SL_OK;
+    work->fit_rows = calloc(work->rows.count + 1, sizeof *work->fit_rows);
+    work->mean_scores = calloc(work->rows.count + 1, sizeof *work->mean_scores);
+    if (work->fit_rows == NULL || work->mean_scores == NULL)
+        return sl_error_set(error, SL_ERR_MEMORY, NULL);
+    sl_local_runner_init(&runner, work->engine, work->calibration, &work->rows, true);
+    sl_progress_start(&progress, work->err, work->options->quiet, "running rows");
+    for (size_t i = 0; i < work->rows.count && err == SL_OK; i++) {
+        struct sl_local_row result;
+        err = sl_local_run(&runner, &work->rows.rows[i], &result, error);
+        if (err == SL_OK && result.has_answer) {
+            struct sl_labelled_row row = work->rows.rows[i];
+            work->rows.rows[i] = work->rows.rows[kept];
+            work->rows.rows[kept] = row;
+            note_row(work, kept++, &result);
+        }
+        sl_local_row_clear(&result);
+        sl_progress_show(&progress, i + 1, work->rows.count);
+    }
+    sl_progress_end(&progress);
+    sl_local_runner_clear(&runner);
+    for (size_t i = kept; i < work->rows.count; i++)
+        json_decref(work->rows.rows[i].object);
+    work->rows.count = kept;
+    return err;
+}
+
+static enum sl_err weigh_rows(struct work *work, struct sl_error *error)
+{
+    size_t count = work->rows.count;
+    bool *is_foreign = malloc((count + 1) * sizeof *is_foreign);
+    double *weights = malloc((count + 1) * sizeof *weights);
+    bool has_memory = is_foreign != NULL && weights != NULL;
+    for (size_t i = 0; has_memory && i < count; i++)
+        is_foreign[i] = work->fit_rows[i].is_foreign;
+    if (has_memory)
+        sl_command_weigh(work->options->oos_share, is_foreign, weights, count);
+    for (size_t i = 0; has_memory && i < count; i++)
+        work->fit_rows[i].weight = weights[i];
+    free(is_foreign);
+    free(weights);
+    return has_memory ? SL_OK : sl_error_set(error, SL_ERR_MEMORY, NULL);
+}
+
+/* ---- the report ---- */
+
+/* The half that did not fit, scored with the calibration or with the mean probability. */
+static struct sl_eval_row *held_rows(const struct work *work, bool calibrated, size_t *count)
+{
+    struct sl_eval_row *rows = malloc((work->rows.count + 1) * sizeof *rows);
+    *count = 0;
+    for (size_t i = 0; rows != NULL && i < work->rows.count; i++) {
+        const struct sl_fit_row *fit = &work->fit_rows[i];
+        if (sl_fit_is_fitting(fit, work->options->seed))
+            continue;
+        double score = calibrated ? sl_calibration_score(work->calibration, fit->vector)
+                                  : work->mean_scores[i];
+        rows[(*count)++] = (struct sl_eval_row){.score = isfinite(score) ? score : 0,
+                                                .weight = fit->weight,
+                                                .is_right = fit->is_right,
+                                                .is_foreign = fit->is_foreign};
+    }
+    return rows;
+}
+
+static void count_kept(const struct sl_eval_row *rows, size_t count, double threshold,
+                       double *answered, double *wrong)
+{
+    *answered = *wrong = 0;
+    for (size_t i = 0; i < count && rows[i].score >= threshold; i++) {
+        *answered += 1;
+        *wrong += !rows[i].is_right;
+    }
+}
+
+/* 95 % two-sided exact interval of an accuracy. */
+static void accuracy_interval(double answered, double wrong, double *low, double *high)
+{
+    *low = 1 - sl_eval_upper_bound(wrong, answered, 0.025);
+    *high = answered > 0 ? sl_eval_upper_bound(answered - wrong, answered, 0.025) : 1;
+}
+
+static void print_thresholds(const struct work *work, const struct sl_eval_row *rows, size_t count,
+                             FILE *out)
+{
+    fprintf(out, "\n  threshold   answered   accuracy   95 %% interval        cloud share%s\n",
+            work->options->cloud_usd > 0 ? "   USD per 1000" : "");
+    for (int step = 1; step <= 19; step++) {
+        double threshold = step / 20.0, answered, wrong, low, high, risk;
+        double kept = sl_eval_kept(rows, count, threshold, &risk);
+        count_kept(rows, count, threshold, &answered, &wrong);
+        accuracy_interval(answered, wrong, &low, &high);
+        fprintf(out, "     %.2f     %6.2f %%   %6.2f %%   %6.2f - %6.2f %%    %6.2f %%", threshold,
+                100 * kept, 100 * (1 - risk), 100 * low, 100 * high, 100 * (1 - kept));
+        if (work->options->cloud_usd > 0)
+            fprintf(out, "        %8.4f", 1000 * (1 - kept) * work->options->cloud_usd);
+        fputc('\n', out);
+    }
+}
+
+/* Accuracy of what is answered against how much is answered. */
+static void print_plot(const struct sl_eval_row *rows, size_t count, FILE *out)
+{
+    double bottom = 1;
+    double accuracy[PLOT_WIDTH];
+    for (int x = 0; x < PLOT_WIDTH; x++) {
+        size_t kept = (size_t)((x + 1) * (double)count / PLOT_WIDTH);
+        double weight = 0, right = 0;
+        for (size_t i = 0; i < kept; i++) {
+            weight += rows[i].weight;
+            right += rows[i].is_right ? rows[i].weight : 0;
+        }
+        accuracy[x] = weight > 0 ? right / weight : 1;
+        bottom = fmin(bottom, accuracy[x]);
+    }
+    bottom = floor(bottom * 20) / 20;
+    fprintf(out, "\n  accuracy of what is answered, by share answered\n");
+    for (int y = 0; y < PLOT_ROWS; y++) {
+        double level = 1 - (1 - bottom) * (y + 0.5) / PLOT_ROWS;
+        fprintf(out, "  %5.1f %% |", 100 * (1 - (1 - bottom) * y / PLOT_ROWS));
+        for (int x = 0; x < PLOT_WIDTH; x++)
+            fputc(accuracy[x] >= level ? '#' : ' ', out);
+        fputc('\n', out);
+    }
+    fprintf(out, "          +%.*s\n           0 %%%*s100 %%\n", PLOT_WIDTH,
+            "--------------------------------------------------", PLOT_WIDTH - 7, "");
+}
+
+static void print_certificates(const struct work *work, FILE *out)
+{
+    fprintf(out, "\n  risks, certified with probability %.3g:\n", 1 - work->options->delta);
+    for (int i = 0; i < RISKS; i++) {
+        const struct sl_certificate *certificate = &work->certificates[i];
+        const struct sl_certified_risk *risk = &certificate->risk;
+        if (work->risks[i] <= 0)
+            continue;
+        if (certificate->holds)
+            fprintf(out, "    %5.2f %%: threshold %.4f answers %.2f %% (%zu rows, %zu wrong)\n",
+                    100 * risk->risk, risk->threshold, 100 * risk->coverage, risk->answered,
+                    risk->wrong);
+        else if (certificate->rows_missing != 0)
+            fprintf(out, "    %5.2f %%: not certified; about %zu more answered rows are needed\n",
+                    100 * work->risks[i], certificate->rows_missing);
+        else
+            fprintf(out, "    %5.2f %%: not certified; the surest answers are wrong %.2f %% of the "
+                    "time, more rows will not help\n", 100 * work->risks[i],
+                    100 * certificate->best_error);
+    }
+}
+
+static json_t *report_json(const struct work *work, const struct sl_figures *before,
+                           const struct sl_figures *after)
+{
+    json_t *names = json_array();
+    for (size_t i = 0; i < work->calibration->answer.count; i++)
+        json_array_append_new(names,
+                              json_string(sl_feature_id_word(work->calibration->answer.ids[i])));
+    return json_pack("{s:I, s:I, s:f, s:s, s:o, s:o, s:o}", "rows", (json_int_t)work->rows.count,
+                     "labels", (json_int_t)work->rows.label_count, "oos_share",
+                     work->options->oos_share, "map",
+                     work->calibration->answer.knot_count != 0 ? "isotonic" : "platt", "features",
+                     names, "mean_probability", sl_figures_json(before), "calibrated",
+                     sl_figures_json(after));
+}
+
+static void print_report(const struct work *work, const struct sl_eval_row *rows, size_t count,
+                         const struct sl_figures *before, const struct sl_figures *after,
+                         FILE *out)
+{
+    const struct sl_linear_score *answer = &work->calibration->answer;
+    fprintf(out, "%zu rows: half fitted, %zu measured. Features kept:", work->rows.count, count);
+    for (size_t i = 0; i < answer->count; i++)
+        fprintf(out, " %s %+.2f%s", sl_feature_id_word(answer->ids[i]), answer->weights[i],
+                i + 1 < answer->count ? "," : "");
+    fprintf(out, "\nMap: %s.\n\n  %-44s %9s %9s\n",
+            answer->knot_count != 0 ? "isotonic" : "Platt's sigmoid", "", "mean prob", "fitted");
+    sl_figures_print(after, before, out);
+    print_thresholds(work, rows, count, out);
+    print_plot(rows, count, out);
+    print_certificates(work, out);
+    fprintf(out, "\nStored: %s%s%s\n", work->out_path,
+            work->calibration->gate_file[0] != '\0' ? " with the gate " : "",
+            work->calibration->gate_file);
+}
+
+static void print_json(const struct work *work, FILE *out)
+{
+    json_t *object = sl_calibration_json(work->calibration), *missing = json_array();
+    for (int i = 0; i < RISKS; i++)
+        if (work->risks[i] > 0 && !work->certificates[i].holds)
+            json_array_append_new(
+                missing, json_pack("{s:f, s:I, s:f}", "risk", work->risks[i], "rows_missing",
+                                   (json_int_t)work->certificates[i].rows_missing, "best_error",
+                                   work->certificates[i].best_error));
+    json_object_set_new(object, "not_certified", missing);
+    json_object_set_new(object, "path", json_string(work->out_path));
+    json_dumpf(object, out, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+    fputc('\n', out);
+    json_decref(object);
+}
+
+/* ---- the whole ---- */
+
+static enum sl_err prepare(struct work *work, struct sl_error *error)
+{
+    const struct sl_calibrate_options *options = work->options;
+    const double standard[RISKS - 1] = {0.01, 0.02, 0.05, 0.1};
+    bool fits = true;
+    memcpy(work->risks, standard, sizeof standard);
+    for (int i = 0; i < RISKS - 1; i++)
+        if (fabs(standard[i] - options->risk) < 1e-9)
+            work->risks[RISKS - 1] = -1; /* it is among them */
+    if (work->risks[RISKS - 1] == 0)
+        work->risks[RISKS - 1] = options->risk;
+    if (options->out_path != NULL)
+        fits = (size_t)snprintf(work->out_path, sizeof work->out_path, "%s", options->out_path) <
+               sizeof work->out_path;
+    else
+        fits = sl_calibration_path(options->model_path, ".calibration.json", work->out_path,
+                                   sizeof work->out_path);
+    if (options->gate_path != NULL)
+        fits = fits && (size_t)snprintf(work->gate_path, sizeof work->gate_path, "%s",
+                                        options->gate_path) < sizeof work->gate_path;
+    else
+        fits = fits && sl_calibration_path(options->model_path, ".gate", work->gate_path,
+                                           sizeof work->gate_path);
+    work->calibration = calloc(1, sizeof *work->calibration);
+    if (!fits || work->calibration == NULL)
+        return sl_error_set(error, fits ? SL_ERR_MEMORY : SL_ERR_INVALID, "path too long");
+    enum sl_err err =
+        sl_labelled_read(options->data_path, "val", options->rows_max, &work->rows, error);
+    if (err == SL_OK)
+        err = sl_command_open_engine(options->model_path, options->threads, &work->engine, error);
+    if (err == SL_OK)
+        memcpy(work->calibration->model_digest, sl_engine_info(work->engine)->digest, 32);
+    return err;
+}
+
+static enum sl_err report(struct work *work, FILE *out, struct sl_error *error)
+{
+    size_t count, before_count;
+    struct sl_figures before, after;
+    struct sl_eval_row *rows = held_rows(work, true, &count);
+    struct sl_eval_row *before_rows = held_rows(work, false, &before_count);
+    enum sl_err err = rows == NULL || before_rows == NULL
+                          ? sl_error_set(error, SL_ERR_MEMORY, NULL)
+                          : SL_OK;
+    if (err == SL_OK) {
+        const uint32_t resamples = 200; /* enough for a second digit; `sluice eval` does more */
+        sl_figures_measure(before_rows, before_count, 0.6, 0, 0, &before);
+        sl_figures_measure(rows, count, 0.6, resamples, work->options->seed, &after);
+        work->calibration->report = report_json(work, &before, &after);
+        err = sl_calibration_save(work->calibration, work->out_path, error);
+    }
+    if (err == SL_OK && work->options->json)
+        print_json(work, out);
+    else if (err == SL_OK)
+        print_report(work, rows, count, &before, &after, out);
+    free(rows);
+    free(before_rows);
+    return err;
+}
+
+static bool wanted_risk_holds(const struct work *work)
+{
+    for (int i = 0; i < RISKS; i++)
+        if (fabs(work->risks[i] - work->options->risk) < 1e-9)
+            return work->certificates[i].holds;
+    return false;
+}
+
+static bool options_fit(const struct sl_calibrate_options *options, FILE *err)
+{
+    const char *wrong = NULL;
+    if (options->model_path == NULL || options->data_path == NULL)
+        wrong = "--model and --data are needed";
+    else if (!(options->risk > 0 && options->risk <= 0.5))
+        wrong = "--risk: expected a share above 0 and up to 0.5";
+    else if (!(options->delta > 0 && options->delta <= 0.5))
+        wrong = "--delta: expected a probability above 0 and up to 0.5";
+    else if (options->oos_share >= 1)
+        wrong = "--oos-share: expected a share below 1";
+    if (wrong != NULL)
+        fprintf(err, "sluice " COMMAND ": %s\n", wrong);
+    return wrong == NULL;
+}
+
+int sl_calibrate_command(const struct sl_calibrate_options *options, FILE *out, FILE *err)
+{
+    struct work work = {.options = options, .err = err};
+    struct sl_error error = {0};
+    if (!options_fit(options, err))
+        return SL_EXIT_USAGE;
+    enum sl_err code = prepare(&work, &error);
+    if (code == SL_OK)
+        code = find_gate(&work, &error);
+    if (code == SL_OK)
+        code = run_rows(&work, &error);
+    if (code == SL_OK)
+        code = weigh_rows(&work, &error);
+    struct sl_fit_options fit = {.delta = options->delta,
+                                 .risks = work.risks,
+                                 .risk_count = work.risks[RISKS - 1] > 0 ? RISKS : RISKS - 1,
+                                 .seed = options->seed,
+                                 .certificates = work.certificates};
+    if (code == SL_OK)
+        code = sl_fit(work.fit_rows, work.rows.count, &fit, work.calibration, &error);
+    if (code == SL_OK)
+        code = report(&work, out, &error);
+    int status = code == SL_OK ? SL_EXIT_FINE : sl_command_fail(err, COMMAND, &error);
+    if (code == SL_OK && !wanted_risk_holds(&work)) {
+        fprintf(err, "sluice " COMMAND ": these rows do not certify a risk of %.3g\n",
+                options->risk);
+        status = SL_EXIT_FAILED;
+    }
+    work_clear(&work);
+    return status;
+}

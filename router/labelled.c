@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Reading and judging of labelled rows.
+ *
+ * The hash that splits a file without a val part is the one of engine/default/data.py, so that rows
+ * which the default model was trained on are not taken for rows that it has never seen.
+ *
+ * Privacy: messages name the file and line, never the text of a row.
+ */
+#include "labelled.h"
+
+#include "sluice/utf8.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- one row ---- */
+
+static const char *text_member(const json_t *object, const char *key)
+{
+    return json_string_value(json_object_get(object, key));
+}
+
+static const char *content_of(const json_t *message)
+{
+    return text_member(message, "content");
+}
+
+static struct sl_slice last_user_text(const json_t *object)
+{
+    const char *text = text_member(object, "text");
+    const json_t *turns = json_object_get(object, "turns");
+    const json_t *messages = json_object_get(object, "messages");
+    if (text == NULL && json_array_size(turns) != 0)
+        text = json_string_value(json_array_get(turns, 0));
+    for (size_t i = json_array_size(messages); text == NULL && i-- > 0;) {
+        const json_t *message = json_array_get(messages, i);
+        const char *role = text_member(message, "role");
+        if (role != NULL && strcmp(role, "user") == 0)
+            text = content_of(message);
+    }
+    return sl_slice_of(text);
+}
+
+static enum sl_task task_of(const json_t *object)
+{
+    static const struct {
+        const char *word;
+        enum sl_task task;
+    } words[] = {{"intent", SL_TASK_INTENT},
+                 {"sentiment", SL_TASK_SENTIMENT},
+                 {"slots", SL_TASK_SLOTS},
+                 {"entities", SL_TASK_ENTITIES}};
+    const char *task = text_member(object, "task");
+    for (size_t i = 0; task != NULL && i < sizeof words / sizeof *words; i++)
+        if (strcmp(words[i].word, task) == 0)
+            return words[i].task;
+    bool has_label = task == NULL && json_object_get(object, "label") != NULL;
+    return has_label ? SL_TASK_INTENT : SL_TASK_ANSWER;
+}
+
+static uint64_t hash_text(struct sl_slice text)
+{
+    uint64_t hash = 14695981039346656037u; /* FNV-1a */
+    for (size_t i = 0; i < text.len; i++)
+        hash = (hash ^ (unsigned char)text.data[i]) * 1099511628211u;
+    return hash;
+}
+
+/* As split_of() of engine/default/data.py, over code points. */
+static bool is_held_out(const char *id)
+{
+    uint32_t value = 0, codepoint;
+    size_t len = strlen(id);
+    for (size_t at = 0; at < len;) {
+        at += sl_utf8_decode(id + at, len - at, &codepoint);
+        value = value * 131 + codepoint;
+    }
+    return (value >> 7) % 10 == 0;
+}
+
+static void fill_row(struct sl_labelled_row *row, json_t *object)
+{
+    const char *task = text_member(object, "task"), *id = text_member(object, "id");
+    *row = (struct sl_labelled_row){
+        .object = object,
+        .task = task_of(object),
+        .text = last_user_text(object),
+        .label = text_member(object, "label"),
+        .label_idx = UINT32_MAX,
+        .is_foreign = json_is_true(json_object_get(object, "oos")) ||
+                      json_is_true(json_object_get(object, "escalate")) ||
+                      (task != NULL && strcmp(task, "escalate") == 0),
+    };
+    row->key = hash_text(id != NULL ? sl_slice_of(id) : row->text);
+    if (row->is_foreign)
+        row->label = NULL;
+}
+
+/* ---- files ---- */
+
+struct file_rows {
+    struct sl_labelled_row *rows;
+    size_t count, capacity;
+};
+
+static bool add_row(struct file_rows *file, json_t *object)
+{
+    if (file->count == file->capacity) {
+        size_t capacity = file->capacity == 0 ? 1024 : file->capacity * 2;
+        struct sl_labelled_row *rows = realloc(file->rows, capacity * sizeof *rows);
+        if (rows == NULL)
+            return false;
+        file->rows = rows;
+        file->capacity = capacity;
+    }
+    fill_row(&file->rows[file->count++], object);
+    return true;
+}
+
+static void free_rows(struct sl_labelled_row *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        json_decref(rows[i].object);
+    free(rows);
+}
+
+static enum sl_err read_lines(FILE *in, const char *path, struct file_rows *file,
+                              struct sl_error *error)
+{
+    char *line = NULL;
+    size_t capacity = 0, number = 0;
+    ssize_t len;
+    enum sl_err err = SL_OK;
+    while (err == SL_OK && (len = getline(&line, &capacity, in)) > 0) {
+        json_error_t why;
+        number++;
+        if (strspn(line, " \t\r\n") == (size_t)len)
+            continue;
+        json_t *object = (size_t)len > SL_LABELLED_LINE_MAX
+                             ? NULL
+                             : json_loadb(line, (size_t)len, JSON_REJECT_DUPLICATES, &why);
+        if (!json_is_object(object)) {
+            json_decref(object);
+            err = sl_error_set(error, SL_ERR_INVALID, "%s:%zu: expected one JSON object a line",
+                               path, number);
+        } else if (!add_row(file, object)) {
+            json_decref(object);
+            err = sl_error_set(error, SL_ERR_MEMORY, NULL);
+        } else if (file->rows[file->count - 1].text.data == NULL) {
+            err = sl_error_set(error, SL_ERR_INVALID,
+                               "%s:%zu: expected \"text\" or \"messages\" with a user's message",
+                               path, number);
+        }
+    }
+    free(line);
+    return err;
+}
+
+static bool has_split(const struct file_rows *file, const char *split)
+{
+    for (size_t i = 0; i < file->count; i++) {
+        const char *own = text_member(file->rows[i].object, "split");
+        if (own != NULL && (split == NULL || strcmp(own, split) == 0))
+            return true;
+    }
+    return false;
+}
+
+/* Whether a row belongs to the part that is asked for; see the header for the rules. */
+static bool belongs(const struct file_rows *file, const struct sl_labelled_row *row,
+                    const char *split, bool knows_splits, bool knows_val)
+{
+    (void)file;
+    const char *own = text_member(row->object, "split"), *id = text_member(row->object, "id");
+    if (split[0] == '\0' || !knows_splits)
+        return true;
+    if (!knows_val && own != NULL && strcmp(own, "train") == 0)
+        return (id != NULL && is_held_out(id)) == (strcmp(split, "val") == 0);
+    return own != NULL && strcmp(own, split) == 0;
+}
+
+/* Keeps the rows of the part and at most `rows_max` of them, spread evenly. */
+static void select_rows(struct file_rows *file, const char *split)
+{
+    bool knows_splits = has_split(file, NULL), knows_val = has_split(file, "val");
+    size_t kept = 0;
+    for (size_t i = 0; i < file->count; i++) {
+        if (belongs(file, &file->rows[i], split, knows_splits, knows_val))
+            file->rows[kept++] = file->rows[i];
+        else
+            json_decref(file->rows[i].object);
+    }
+    file->count = kept;
+}
+
+static enum sl_err read_file(const char *path, const char *split, struct file_rows *all,
+                             struct sl_error *error)
+{
+    struct file_rows file = {0};
+    FILE *in = fopen(path, "re");
+    if (in == NULL)
+        return sl_error_set(error, SL_ERR_IO, "%s: %s", path, strerror(errno));
+    enum sl_err err = read_lines(in, path, &file, error);
+    fclose(in);
+    if (err == SL_OK)
+        select_rows(&file, split);
+    for (size_t i = 0; err == SL_OK && i < file.count; i++)
+        if (!add_row(all, json_incref(file.rows[i].object))) {
+            json_decref(file.rows[i].object);
+            err = sl_error_set(error, SL_ERR_MEMORY, NULL);
+        }
+    free_rows(file.rows, file.count);
+    return err;
+}
+
+static void thin(struct file_rows *all, size_t rows_max)
+{
+    if (rows_max == 0 || all->count <= rows_max)
+        return;
+    size_t kept = 0;
+    for (size_t i = 0; i < all->count; i++) {
+        if (i * rows_max / all->count == kept && kept < rows_max)
+            all->rows[kept++] = all->rows[i];
+        else
+            json_decref(all->rows[i].object);
+    }
+    all->count = kept;
+}
+
+/* ---- labels ---- */
+
+static int compare_words(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static uint32_t find_label(const char *const *labels, uint32_t count, const char *label)
+{
+    const char **found =
+        bsearch(&label, labels, count, sizeof *labels, compare_words);
+    return found == NULL ? UINT32_MAX : (uint32_t)(found - (const char **)(size_t)(const void *)labels);
+}
+
+static bool has_intent(const struct sl_labelled_row *row)
+{
+    return row->task == SL_TASK_INTENT && row->label != NULL;
+}
+
+static enum sl_err collect_labels(struct sl_labelled *set, struct sl_error *error)
+{
+    set->labels = malloc((set->count + 1) * sizeof *set->labels);
+    if (set->labels == NULL)
+        return sl_error_set(error, SL_ERR_MEMORY, NULL);
+    size_t count = 0;
+    for (size_t i = 0; i < set->count; i++)
+        if (has_intent(&set->rows[i]))
+            set->labels[count++] = set->rows[i].label;
+    qsort(set->labels, count, sizeof *set->labels, compare_words);
+    for (size_t i = 0; i < count; i++)
+        if (i == 0 || strcmp(set->labels[i], set->labels[i - 1]) != 0)
+            set->labels[set->label_count++] = set->labels[i];
+    for (size_t i = 0; i < set->count; i++)
+        if (has_intent(&set->rows[i]))
+            set->rows[i].label_idx =
+                find_label(set->labels, set->label_count, set->rows[i].label);
+    return SL_OK;
+}
+
+enum sl_err sl_labelled_read(const char *paths, const char *split, size_t rows_max,
+                             struct sl_labelled *out, struct sl_error *error)
+{
+    struct file_rows all = {0};
+    char *copy = strdup(paths), *rest = copy;
+    enum sl_err err = copy == NULL ? sl_error_set(error, SL_ERR_MEMORY, NULL) : SL_OK;
+    *out = (struct sl_labelled){0};
+    for (char *path; err == SL_OK && (path = strsep(&rest, ",")) != NULL;)
+        err = read_file(path, split, &all, error);
+    free(copy);
+    if (err == SL_OK)
+        thin(&all, rows_max);
+    out->rows = all.rows;
+    out->count = all.count;
+    if (err == SL_OK)
+        err = collect_labels(out, error);
+    if (err != SL_OK)
+        sl_labelled_clear(out);
+    return err;
+}
+
+void sl_labelled_clear(struct sl_labelled *set)
+{
+    if (set == NULL)
+        return;
+    free_rows(set->rows, set->count);
+    free(set->labels);
+    *set = (struct sl_labelled){0};
+}
+
+struct sl_gate_row *sl_labelled_gate_rows(const struct sl_labelled *set,
+                                          const char *const *labels, uint32_t label_count,
+                                          size_t *count)
+{
+    struct sl_gate_row *rows = malloc((set->count + 1) * sizeof *rows);
+    *count = 0;
+    for (size_t i = 0; rows != NULL && i < set->count; i++) {
+        uint32_t label = has_intent(&set->rows[i])
+                             ? find_label(labels, label_count, set->rows[i].label)
+                             : UINT32_MAX;
+        if (label != UINT32_MAX)
+            rows[(*count)++] = (struct sl_gate_row){set->rows[i].text, label};
+    }
+    return rows;
+}
+
+/* ---- asking ---- */
+
+json_t *sl_labelled_messages(const struct sl_labelled_row *row)
+{
+    json_t *own = json_object_get(row->object, "messages");
+    if (own != NULL)
+        return json_incref(own);
+    const char *system = NULL;
+    if (row->task == SL_TASK_SENTIMENT)
+        system = "Classify the sentiment of the user's text.";
+    else if (row->task == SL_TASK_ENTITIES)
+        system = "Extract the named entities.";
+    json_t *user = json_pack("{s:s, s:s%}", "role", "user", "content", row->text.data,
+                             row->text.len);
+    if (system == NULL)
+        return json_pack("[o]", user);
+    return json_pack("[{s:s, s:s}, o]", "role", "system", "content", system, user);
+}
+
+static json_t *labels_schema(const char *member, json_t *labels)
+{
+    return json_pack("{s:s, s:{s:{s:s, s:o}}, s:[s], s:b}", "type", "object", "properties", member,
+                     "type", "string", "enum", labels, "required", member, "additionalProperties",
+                     0);
+}
+
+json_t *sl_labelled_schema(const struct sl_labelled *set, enum sl_task task)
+{
+    if (task == SL_TASK_SENTIMENT)
+        return labels_schema("sentiment", json_pack("[s, s]", "positive", "negative"));
+    if (task != SL_TASK_INTENT || set->label_count == 0)
+        return NULL;
+    json_t *labels = json_array();
+    for (uint32_t i = 0; i < set->label_count; i++)
+        json_array_append_new(labels, json_string(set->labels[i]));
+    json_t *schema = labels_schema("intent", labels);
+    if (schema == NULL)
+        return NULL;
+    json_object_set_new(json_object_get(schema, "properties"), "slots",
+                        json_pack("{s:s, s:{s:s}}", "type", "object", "additionalProperties",
+                                  "type", "string"));
+    json_array_append_new(json_object_get(schema, "required"), json_string("slots"));
+    return schema;
+}
+
+/* ---- judging ---- */
+
+static json_t *parse_answer(struct sl_slice answer)
+{
+    return json_loadb(answer.data == NULL ? "" : answer.data, answer.len, 0, NULL);
+}
+
+static char fold_char(char c) { return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c; }
+
+static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+
+/* The same but for case, blanks and a full stop at the end. */
+static bool is_same_text(struct sl_slice a, struct sl_slice b)
+{
+    size_t i = 0, j = 0;
+    for (struct sl_slice *text = &a;; text = &b) {
+        while (text->len != 0 && (is_blank(text->data[text->len - 1]) ||
+                                  text->data[text->len - 1] == '.'))
+            text->len--;
+        if (text == &b)
+            break;
+    }
+    while (i < a.len && is_blank(a.data[i]))
+        i++;
+    while (j < b.len && is_blank(b.data[j]))
+        j++;
+    while (i < a.len && j < b.len) {
+        if (is_blank(a.data[i]) && is_blank(b.data[j])) {
+            while (i < a.len && is_blank(a.data[i]))
+                i++;
+            while (j < b.len && is_blank(b.data[j]))
+                j++;
+        } else if (fold_char(a.data[i++]) != fold_char(b.data[j++])) {
+            return false;
+        }
+    }
+    return i == a.len && j == b.len;
+}
+
+static bool accepts(const json_t *wanted, struct sl_slice answer)
+{
+    if (json_is_string(wanted))
+        return is_same_text(sl_slice_of(json_string_value(wanted)), answer);
+    json_t *parsed = parse_answer(answer);
+    bool is_equal = wanted != NULL && parsed != NULL && json_equal(wanted, parsed);
+    json_decref(parsed);
+    return is_equal;
+}
+
+static bool is_accepted(const json_t *object, struct sl_slice answer)
+{
+    const json_t *several = json_object_get(object, "answers"), *one;
+    const json_t *turns = json_object_get(object, "turns");
+    size_t i;
+    json_array_foreach(several, i, one) {
+        if (accepts(one, answer))
+            return true;
+    }
+    one = json_object_get(object, "answer");
+    if (one == NULL && json_array_size(turns) > 1)
+        one = json_array_get(turns, 1);
+    return one != NULL && accepts(one, answer);
+}
+
+static bool names_label(const struct sl_labelled_row *row, const char *member,
+                        struct sl_slice answer)
+{
+    json_t *parsed = parse_answer(answer);
+    const char *said = text_member(parsed, member);
+    /* An app that asks for a bare label gets one. */
+    bool is_right = row->label != NULL &&
+                    (said != NULL ? strcmp(said, row->label) == 0
+                                  : is_same_text(sl_slice_of(row->label), answer));
+    json_decref(parsed);
+    return is_right;
+}
+
+/* The pairs that an answer gives: {"slots":{name: value}} or {"entities":[{"type","text"}]}. */
+static bool answer_has(const json_t *parsed, const char *slot, const char *value)
+{
+    const json_t *slots = json_object_get(parsed, "slots"), *entity;
+    const json_t *entities = json_object_get(parsed, "entities");
+    const char *said = text_member(slots, slot);
+    size_t i;
+    if (said != NULL && is_same_text(sl_slice_of(said), sl_slice_of(value)))
+        return true;
+    json_array_foreach(entities, i, entity) {
+        const char *type = text_member(entity, "type"), *text = text_member(entity, "text");
+        if (type != NULL && text != NULL && strcmp(type, slot) == 0 &&
+            is_same_text(sl_slice_of(text), sl_slice_of(value)))
+            return true;
+    }
+    return false;
+}
+
+void sl_labelled_count_slots(const struct sl_labelled_row *row, struct sl_slice answer,
+                             size_t counts[3])
+{
+    const json_t *wanted = json_object_get(row->object, "slots"), *slot;
+    json_t *parsed = parse_answer(answer);
+    size_t said = json_object_size(json_object_get(parsed, "slots")) +
+                  json_array_size(json_object_get(parsed, "entities"));
+    size_t hits = 0, i;
+    json_array_foreach(wanted, i, slot) {
+        const char *name = text_member(slot, "slot"), *value = text_member(slot, "value");
+        if (name != NULL && value != NULL && answer_has(parsed, name, value))
+            hits++;
+    }
+    size_t found = hits < said ? hits : said;
+    counts[0] += found;
+    counts[1] += said - found;
+    counts[2] += json_array_size(wanted) - found;
+    json_decref(parsed);
+}
+
+bool sl_labelled_is_right(const struct sl_labelled_row *row, struct sl_slice answer)
+{
+    size_t counts[3] = {0};
+    if (row->is_foreign)
+        return false;
+    switch (row->task) {
+    case SL_TASK_INTENT:
+        return names_label(row, "intent", answer);
+    case SL_TASK_SENTIMENT:
+        return names_label(row, "sentiment", answer);
+    case SL_TASK_SLOTS:
+    case SL_TASK_ENTITIES:
+        sl_labelled_count_slots(row, answer, counts);
+        return counts[1] == 0 && counts[2] == 0;
+    case SL_TASK_ANSWER:
+        break;
+    }
+    return is_accepted(row->object, answer);
+}
