@@ -53,6 +53,9 @@ static enum sl_err open_text(struct sl_engine *engine, struct sl_error *error)
     if (text.len == 0)
         text = sl_chat_template_fallback(has_token, engine->tokenizer);
     sl_sha256(text.data, text.len, engine->info.template_digest);
+    engine->constraints = sl_constraint_cache_create(engine->tokenizer);
+    if (engine->constraints == NULL)
+        return sl_error_set(error, SL_ERR_MEMORY, NULL);
     return sl_chat_template_compile(text, &engine->chat_template, error);
 }
 
@@ -181,7 +184,6 @@ enum sl_err sl_engine_open(const struct sl_engine_config *config, struct sl_engi
     struct sl_engine *engine = calloc(1, sizeof *engine);
     if (engine == NULL)
         return sl_error_set(error, SL_ERR_MEMORY, NULL);
-    pthread_mutex_init(&engine->mutex, NULL);
     enum sl_err err =
         sl_model_open(config->model_path, config->context_tokens_max, &engine->model, error);
     if (err == SL_OK) {
@@ -213,11 +215,10 @@ void sl_engine_close(struct sl_engine *engine)
     sl_sampler_free(engine->sampler);
     sl_kv_free(engine->cache);
     sl_pool_free(engine->pool);
-    sl_constraint_vocab_free(engine->vocab);
+    sl_constraint_cache_free(engine->constraints);
     sl_chat_template_free(engine->chat_template);
     sl_tokenizer_free(engine->tokenizer);
     sl_model_close(engine->model);
-    pthread_mutex_destroy(&engine->mutex);
     free(engine->name);
     free(engine);
 }
@@ -240,31 +241,15 @@ void sl_engine_load(struct sl_engine *engine, struct sl_engine_load *out)
 
 /* ---- generating ---- */
 
-static enum sl_err constraint_vocab(struct sl_engine *engine,
-                                    const struct sl_constraint_vocab **out, struct sl_error *error)
-{
-    enum sl_err err = SL_OK;
-    pthread_mutex_lock(&engine->mutex);
-    if (engine->vocab == NULL)
-        err = sl_constraint_vocab_create(engine->tokenizer, &engine->vocab, error);
-    *out = engine->vocab;
-    pthread_mutex_unlock(&engine->mutex);
-    return err;
-}
-
-static enum sl_err compile_constraint(struct sl_engine *engine,
-                                      const struct sl_generate_params *params,
-                                      struct sl_generation_context *context,
-                                      struct sl_error *error)
+static enum sl_err get_constraint(struct sl_engine *engine,
+                                  const struct sl_generate_params *params,
+                                  struct sl_generation_context *context, struct sl_error *error)
 {
     if (params->format == SL_FORMAT_TEXT)
         return SL_OK;
-    enum sl_err err = constraint_vocab(engine, &context->vocab, error);
-    if (err != SL_OK)
-        return err;
-    return sl_constraint_compile(params->format, params->schema,
-                                 sl_chat_template_tool_form(engine->chat_template),
-                                 &context->constraint, error);
+    return sl_constraint_cache_get(engine->constraints, params->format, params->schema,
+                                   sl_chat_template_tool_form(engine->chat_template),
+                                   &context->constraint, &context->vocab, error);
 }
 
 enum sl_err sl_engine_generate(struct sl_engine *engine, const struct sl_prompt *prompt,
@@ -276,7 +261,7 @@ enum sl_err sl_engine_generate(struct sl_engine *engine, const struct sl_prompt 
                             engine->info.name);
     struct sl_generation_context context = {.tokenizer = engine->tokenizer,
                                             .context_tokens = engine->context_tokens};
-    enum sl_err err = compile_constraint(engine, params, &context, error);
+    enum sl_err err = get_constraint(engine, params, &context, error);
     struct sl_generation *generation = NULL;
     if (err == SL_OK)
         err = sl_generation_create(&context, prompt, params, &generation, error);

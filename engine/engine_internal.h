@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * An opened model with all its parts: what engine.c, prompt.c and embed.c share. Immutable after
- * open but for what its own mutex guards.
+ * open; the parts guard themselves.
  */
 #ifndef SLUICE_ENGINE_ENGINE_INTERNAL_H
 #define SLUICE_ENGINE_ENGINE_INTERNAL_H
 
 #include "chat_template.h"
-#include "constrain.h"
+#include "constraint_cache.h"
 #include "digest.h"
 #include "scheduler.h"
-
-#include <pthread.h>
 
 struct sl_engine {
     struct sl_model *model;
     struct sl_tokenizer *tokenizer;
     struct sl_chat_template *chat_template; /* NULL for an encoder */
+    struct sl_constraint_cache *constraints; /* NULL for an encoder */
     struct sl_kv_cache *cache;
     struct sl_pool *pool;
     struct sl_forward *forward;
@@ -26,9 +25,6 @@ struct sl_engine {
     struct sl_model_info info;
     char *name;
     uint32_t context_tokens;
-
-    pthread_mutex_t mutex;              /* guards the lazily made vocabulary of constraints */
-    struct sl_constraint_vocab *vocab;  /* NULL until the first constrained request */
 };
 
 /* Tokens of the last user message that are scored at most; each costs one row of the output matrix,

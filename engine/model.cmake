@@ -5,4 +5,5 @@ set(ENGINE_MODEL_SOURCES
   arch_bert.c arch_nomic_bert.c
   forward.c forward_attention.c forward_encoder.c
   kv_cache.c sampler.c stop_match.c fair_share.c speculate.c
-  generation.c scheduler.c step.c prompt.c digest.c embed.c engine.c)
+  generation.c scheduler.c step.c prompt.c digest.c embed.c
+  constraint_cache.c engine.c)
