@@ -62,9 +62,14 @@ enum sl_err sl_buf_reserve(struct sl_buf *buf, size_t extra)
         capacity = len;
     if (!sl_size_add(capacity, 1, &capacity))
         return SL_ERR_LIMIT;
-    char *data = realloc(buf->data, capacity);
+    char *data = malloc(capacity);
     if (data == NULL)
         return SL_ERR_MEMORY;
+    if (buf->data != NULL) { /* not realloc: it would leave the old text in freed memory */
+        memcpy(data, buf->data, buf->len);
+        sl_wipe(buf->data, buf->capacity);
+        free(buf->data);
+    }
     buf->data = data;
     buf->capacity = capacity;
     data[buf->len] = '\0';

@@ -91,7 +91,7 @@ void sl_hmac_sha256(const void *key, size_t key_len, const void *data, size_t le
                     uint8_t out[SL_SHA256_BYTES])
 {
     struct sl_hash hash;
-    hash_start(&hash, key, key_len);
+    hash_start(&hash, key != NULL ? key : "", key_len); /* an empty key is a key */
     mbedtls_sha256_update_ret(&hash.inner, data, len);
     hash_end(&hash, out);
     sl_wipe(&hash, sizeof hash);
@@ -215,7 +215,8 @@ enum sl_err sl_ecdsa_verify(struct sl_slice public_key_pem, const void *data, si
     memcpy(pem, public_key_pem.data, public_key_pem.len);
     pem[public_key_pem.len] = '\0';
     if (mbedtls_pk_parse_public_key(&key, (const uint8_t *)pem, pem_size) != 0 ||
-        !mbedtls_pk_can_do(&key, MBEDTLS_PK_ECDSA) || mbedtls_pk_get_bitlen(&key) != 256) {
+        !mbedtls_pk_can_do(&key, MBEDTLS_PK_ECDSA) ||
+        mbedtls_pk_ec(key)->grp.id != MBEDTLS_ECP_DP_SECP256R1) {
         err = sl_error_set(error, SL_ERR_FORMAT, "not a PEM public key on the curve P-256");
         goto out;
     }

@@ -49,6 +49,14 @@ void sl_log_line(struct sl_slice line)
     (void)ignored;
 }
 
+/* A message may carry a file name with a line feed in it: in text form that would forge a line. */
+static void flatten(char *message, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)message[i] < 0x20 || message[i] == 0x7F)
+            message[i] = ' ';
+}
+
 void sl_log(enum sl_log_level level, const char *component, const char *format, ...)
 {
     static const char *const level_name[] = {"debug", "info", "warn", "error"};
@@ -73,6 +81,7 @@ void sl_log(enum sl_log_level level, const char *component, const char *format, 
         if (err == SL_OK)
             err = sl_buf_append_char(&line, '}');
     } else {
+        flatten(message, len);
         err = sl_buf_printf(&line, "%s %-5s %s: %s", when, level_name[level], component, message);
     }
     if (err == SL_OK)

@@ -66,8 +66,11 @@ static void *must_calloc(size_t size)
     return memory;
 }
 
+/* The first registration fixes labels and bounds, under the registry's lock and before anybody can
+ * have a series: observers read them without one. */
 static struct sl_metric *metric_register(enum metric_kind kind, const char *name, const char *help,
-                                         const char *const *label_names)
+                                         const char *const *label_names, const double *bounds,
+                                         size_t bound_count)
 {
     pthread_mutex_lock(&registry.lock);
     struct sl_metric *metric = registry.first;
@@ -83,6 +86,9 @@ static struct sl_metric *metric_register(enum metric_kind kind, const char *name
             metric->label_names[metric->label_count] = label_names[metric->label_count];
             metric->label_count++;
         }
+        for (size_t i = 0; i < bound_count; i++)
+            metric->bounds[i] = bounds[i];
+        metric->bound_count = bound_count;
         pthread_rwlock_init(&metric->lock, NULL);
         if (registry.last != NULL)
             registry.last->next = metric;
@@ -98,13 +104,13 @@ static struct sl_metric *metric_register(enum metric_kind kind, const char *name
 struct sl_metric *sl_metric_counter(const char *name, const char *help,
                                     const char *const *label_names)
 {
-    return metric_register(METRIC_COUNTER, name, help, label_names);
+    return metric_register(METRIC_COUNTER, name, help, label_names, NULL, 0);
 }
 
 struct sl_metric *sl_metric_gauge(const char *name, const char *help,
                                   const char *const *label_names)
 {
-    return metric_register(METRIC_GAUGE, name, help, label_names);
+    return metric_register(METRIC_GAUGE, name, help, label_names, NULL, 0);
 }
 
 struct sl_metric *sl_metric_histogram(const char *name, const char *help,
@@ -112,12 +118,7 @@ struct sl_metric *sl_metric_histogram(const char *name, const char *help,
                                       size_t bound_count)
 {
     assert(bound_count < METRIC_BUCKETS_MAX);
-    struct sl_metric *metric = metric_register(METRIC_HISTOGRAM, name, help, label_names);
-    pthread_rwlock_wrlock(&metric->lock);
-    memcpy(metric->bounds, bounds, bound_count * sizeof *bounds);
-    metric->bound_count = bound_count;
-    pthread_rwlock_unlock(&metric->lock);
-    return metric;
+    return metric_register(METRIC_HISTOGRAM, name, help, label_names, bounds, bound_count);
 }
 
 /* Under the metric's lock. */
@@ -318,12 +319,12 @@ static enum sl_err render_metric(struct sl_buf *out, struct sl_metric *metric)
 
 enum sl_err sl_metric_render(struct sl_buf *out)
 {
-    pthread_mutex_lock(&registry.lock);
-    struct sl_metric *metric = registry.first;
-    pthread_mutex_unlock(&registry.lock);
     enum sl_err err = SL_OK;
-    for (; metric != NULL && err == SL_OK; metric = metric->next)
+    pthread_mutex_lock(&registry.lock); /* late registrations wait; adding does not take it */
+    for (struct sl_metric *metric = registry.first; metric != NULL && err == SL_OK;
+         metric = metric->next)
         err = render_metric(out, metric);
+    pthread_mutex_unlock(&registry.lock);
     if (err == SL_OK)
         err = sl_buf_printf(out,
                             "# HELP sluice_metric_series_dropped_total Samples dropped because "
