@@ -398,6 +398,122 @@ START_TEST(tokens_and_text_convert_both_ways)
 }
 END_TEST
 
+/* ---- chats and formats ---- */
+
+#define TEMPLATE                                                                                   \
+    "{{ bos_token }}{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}[assistant]"
+
+static enum sl_err prepare_chat(struct sl_engine *engine, const char *messages, const char *tools,
+                                struct sl_prompt **prompt, struct sl_error *error)
+{
+    json_t *list = json_loads(messages, 0, NULL);
+    json_t *tool_list = tools != NULL ? json_loads(tools, 0, NULL) : NULL;
+    ck_assert_ptr_nonnull(list);
+    const struct sl_chat chat = {.messages = list, .tools = tool_list};
+    const enum sl_err err = sl_engine_prepare(engine, &chat, prompt, error);
+    json_decref(list);
+    json_decref(tool_list);
+    return err;
+}
+
+START_TEST(a_chat_becomes_the_tokens_of_its_rendering)
+{
+    struct sl_engine *engine = open_tiny((struct tiny_model){.chat_template = TEMPLATE},
+                                         (struct sl_engine_config){.kv_type = SL_KV_F32});
+    struct sl_error error = {0};
+    struct sl_prompt *chat;
+    struct sl_prompt *parts;
+    enum sl_err err = prepare_chat(
+        engine, "[{\"role\":\"system\",\"content\":\"x\"},{\"role\":\"user\",\"content\":\"zyzzyva\"}]",
+        NULL, &chat, &error);
+    ck_assert_msg(err == SL_OK, "%s", error.message);
+    struct sl_prompt *text = prepare(engine, "[system]x[user]zyzzyva[assistant]");
+    ck_assert_int_eq(sl_prompt_ids(chat)[0], TINY_BOS);
+    ck_assert_int_ne(sl_prompt_ids(chat)[1], TINY_BOS);
+    ck_assert_uint_eq(sl_prompt_tokens(chat), sl_prompt_tokens(text));
+    const struct answer answer = read_all(generate(engine, chat, greedy));
+    ck_assert_uint_ge(answer.prompt.scored_tokens, strlen("zyzzyva") - 1);
+    ck_assert_uint_le(answer.prompt.scored_tokens, strlen("zyzzyva") + 1);
+    err = prepare_chat(engine,
+                       "[{\"role\":\"system\",\"content\":\"x\"},{\"role\":\"user\",\"content\":["
+                       "{\"type\":\"text\",\"text\":\"zyz\"},{\"type\":\"text\",\"text\":\"zyva\"}]}]",
+                       NULL, &parts, &error);
+    ck_assert_msg(err == SL_OK, "%s", error.message);
+    ck_assert_uint_eq(sl_prompt_tokens(parts), sl_prompt_tokens(chat));
+    ck_assert_mem_eq(sl_prompt_ids(parts), sl_prompt_ids(chat),
+                     sl_prompt_tokens(chat) * sizeof(int32_t));
+    sl_prompt_free(chat);
+    sl_prompt_free(parts);
+    sl_prompt_free(text);
+    sl_engine_close(engine);
+}
+END_TEST
+
+START_TEST(what_a_template_cannot_express_is_refused)
+{
+    struct sl_engine *engine = open_tiny((struct tiny_model){.chat_template = TEMPLATE},
+                                         (struct sl_engine_config){0});
+    struct sl_error error = {0};
+    struct sl_prompt *prompt;
+    ck_assert_int_eq(
+        prepare_chat(engine,
+                     "[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{}}]}]",
+                     NULL, &prompt, &error),
+        SL_ERR_UNSUPPORTED);
+    ck_assert_int_eq(prepare_chat(engine, "[{\"role\":\"user\",\"content\":\"x\"}]",
+                                  "[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]", &prompt,
+                                  &error),
+                     SL_ERR_UNSUPPORTED);
+    ck_assert_int_eq(prepare_chat(engine, "[]", NULL, &prompt, &error), SL_ERR_INVALID);
+    sl_engine_close(engine);
+}
+END_TEST
+
+START_TEST(a_schema_makes_even_a_random_model_write_what_it_asks_for)
+{
+    struct sl_engine *engine = open_default();
+    json_t *schema = json_loads(
+        "{\"type\":\"object\",\"properties\":{\"is_spam\":{\"type\":\"boolean\"},\"label\":{\"enum\":"
+        "[\"red\",\"green\",\"blue\"]}},\"required\":[\"is_spam\",\"label\"],"
+        "\"additionalProperties\":false}",
+        0, NULL);
+    struct sl_generate_params params = {.tokens_max = 150,
+                                        .temperature = 1,
+                                        .format = SL_FORMAT_JSON_SCHEMA,
+                                        .schema = schema};
+    for (params.seed = 0; params.seed < 8; params.seed++) {
+        const struct answer answer = run(engine, PROMPT, params);
+        ck_assert_int_eq(answer.finish, SL_FINISH_STOP);
+        json_t *value = json_loadb(answer.text, answer.len, 0, NULL);
+        ck_assert_msg(value != NULL, "no JSON: %.*s", (int)answer.len, answer.text);
+        ck_assert(json_is_boolean(json_object_get(value, "is_spam")));
+        const char *label = json_string_value(json_object_get(value, "label"));
+        ck_assert(label != NULL && (strcmp(label, "red") == 0 || strcmp(label, "green") == 0 ||
+                                    strcmp(label, "blue") == 0));
+        ck_assert_uint_eq(json_object_size(value), 2);
+        json_decref(value);
+    }
+    json_decref(schema);
+    sl_engine_close(engine);
+}
+END_TEST
+
+START_TEST(a_schema_that_cannot_be_enforced_is_refused)
+{
+    struct sl_engine *engine = open_default();
+    struct sl_prompt *prompt = prepare(engine, PROMPT);
+    json_t *schema = json_loads("{\"type\":\"object\",\"patternProperties\":{\"a\":{}}}", 0, NULL);
+    const struct sl_generate_params params = {.format = SL_FORMAT_JSON_SCHEMA, .schema = schema};
+    struct sl_generation *generation;
+    struct sl_error error = {0};
+    ck_assert_int_eq(sl_engine_generate(engine, prompt, &params, &generation, &error),
+                     SL_ERR_UNSUPPORTED);
+    json_decref(schema);
+    sl_prompt_free(prompt);
+    sl_engine_close(engine);
+}
+END_TEST
+
 START_TEST(requests_leave_no_memory_behind)
 {
     struct sl_engine *engine = open_default();
@@ -450,6 +566,10 @@ int main(void)
     tcase_add_test(tcase, an_encoder_embeds_and_does_not_generate);
     tcase_add_test(tcase, a_decoder_embeds_beside_running_streams);
     tcase_add_test(tcase, tokens_and_text_convert_both_ways);
+    tcase_add_test(tcase, a_chat_becomes_the_tokens_of_its_rendering);
+    tcase_add_test(tcase, what_a_template_cannot_express_is_refused);
+    tcase_add_test(tcase, a_schema_makes_even_a_random_model_write_what_it_asks_for);
+    tcase_add_test(tcase, a_schema_that_cannot_be_enforced_is_refused);
     tcase_add_test(tcase, requests_leave_no_memory_behind);
     tcase_add_test(tcase, a_file_that_is_no_model_is_refused);
     suite_add_tcase(suite, tcase);
