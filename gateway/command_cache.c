@@ -46,13 +46,13 @@ int sl_command_cache_stats(struct sl_command_call *call)
     struct sl_cache *cache;
     struct sl_cache_stats stats;
     if (call->arguments.word_count > 0)
-        return sl_command_misuse("cache stats takes no words");
+        return sl_commands_misuse("cache stats takes no words");
     if (open_cache(call, &cache, &error) != SL_OK)
-        return sl_command_fail(&error);
+        return sl_commands_fail(&error);
     enum sl_err err = sl_cache_stats(cache, &stats, &error);
     sl_cache_close(cache);
     if (err != SL_OK)
-        return sl_command_fail(&error);
+        return sl_commands_fail(&error);
     const struct {
         const char *name;
         uint64_t value;
@@ -85,18 +85,18 @@ int sl_command_cache_purge(struct sl_command_call *call)
     struct sl_cache *cache;
     uint64_t purged = 0;
     struct sl_cache_filter filter = {
-        .everything = sl_command_flag(call, "everything") != NULL,
-        .app = sl_slice_of(sl_command_flag(call, "app")),
-        .model = sl_slice_of(sl_command_flag(call, "of-model"))};
+        .everything = sl_commands_flag(call, "everything") != NULL,
+        .app = sl_slice_of(sl_commands_flag(call, "app")),
+        .model = sl_slice_of(sl_commands_flag(call, "of-model"))};
     if (call->arguments.word_count > 0 ||
         !(filter.everything || filter.app.len > 0 || filter.model.len > 0))
-        return sl_command_misuse("cache purge takes --everything, --app NAME or --of-model NAME");
+        return sl_commands_misuse("cache purge takes --everything, --app NAME or --of-model NAME");
     if (open_cache(call, &cache, &error) != SL_OK)
-        return sl_command_fail(&error);
+        return sl_commands_fail(&error);
     enum sl_err err = sl_cache_purge(cache, &filter, &purged, &error);
     sl_cache_close(cache);
     if (err != SL_OK)
-        return sl_command_fail(&error);
+        return sl_commands_fail(&error);
     printf(call->arguments.wants_json ? "{\"purged\":%" PRIu64 "}\n" : "%" PRIu64 " purged\n",
            purged);
     return SL_EXIT_FINE;
@@ -131,12 +131,12 @@ int sl_command_cache_export(struct sl_command_call *call)
     struct sl_cache *cache;
     enum sl_err printed = SL_OK;
     if (call->arguments.word_count > 0)
-        return sl_command_misuse("cache export takes no words; it prints to standard output");
+        return sl_commands_misuse("cache export takes no words; it prints to standard output");
     if (open_cache(call, &cache, &error) != SL_OK)
-        return sl_command_fail(&error);
+        return sl_commands_fail(&error);
     enum sl_err err = sl_cache_export(cache, SL_CACHE_CLOUD, print_entry, &printed, &error);
     sl_cache_close(cache);
     if (err == SL_OK && printed != SL_OK)
         err = sl_error_set(&error, printed, NULL);
-    return err == SL_OK ? SL_EXIT_FINE : sl_command_fail(&error);
+    return err == SL_OK ? SL_EXIT_FINE : sl_commands_fail(&error);
 }

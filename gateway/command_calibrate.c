@@ -13,13 +13,13 @@
 /* Reads a number flag; false, after saying so, where it is none. */
 static bool read_double(const struct sl_command_call *call, const char *name, double *out)
 {
-    const char *text = sl_command_flag(call, name);
+    const char *text = sl_commands_flag(call, name);
     char *end;
     if (text == NULL)
         return true;
     double number = strtod(text, &end);
     if (end == text || *end != '\0') {
-        sl_command_misuse("--%s: expected a number, found \"%.40s\"", name, text);
+        sl_commands_misuse("--%s: expected a number, found \"%.40s\"", name, text);
         return false;
     }
     *out = number;
@@ -32,7 +32,7 @@ static bool read_count(const struct sl_command_call *call, const char *name, uin
     if (!read_double(call, name, &number))
         return false;
     if (number < 0 || number > UINT32_MAX) {
-        sl_command_misuse("--%s: expected a number from 0", name);
+        sl_commands_misuse("--%s: expected a number from 0", name);
         return false;
     }
     *out = (uint32_t)number;
@@ -44,15 +44,15 @@ int sl_command_calibrate(struct sl_command_call *call)
     struct sl_calibrate_options options;
     sl_calibrate_defaults(&options);
     options.model_path = call->options->model;
-    options.data_path = sl_command_flag(call, "data");
-    options.out_path = sl_command_flag(call, "out");
+    options.data_path = sl_commands_flag(call, "data");
+    options.out_path = sl_commands_flag(call, "out");
     options.threads = (uint32_t)call->options->threads;
-    options.train_gate = sl_command_flag(call, "train-gate") != NULL;
+    options.train_gate = sl_commands_flag(call, "train-gate") != NULL;
     options.json = call->arguments.wants_json;
     options.quiet = call->arguments.wants_json || isatty(STDERR_FILENO) != 1;
     if (call->arguments.word_count > 0 || options.model_path[0] == '\0' ||
         options.data_path == NULL)
-        return sl_command_misuse("calibrate takes --model FILE.gguf --data ROWS.jsonl");
+        return sl_commands_misuse("calibrate takes --model FILE.gguf --data ROWS.jsonl");
     if (!read_double(call, "risk", &options.risk) ||
         !read_double(call, "cloud-usd", &options.cloud_usd) ||
         !read_count(call, "rows", &options.rows_max))
@@ -67,15 +67,15 @@ int sl_command_eval(struct sl_command_call *call)
     options.model_path = call->options->model;
     options.calibration_path =
         call->options->calibration[0] != '\0' ? call->options->calibration : NULL;
-    options.data_path = sl_command_flag(call, "data");
+    options.data_path = sl_commands_flag(call, "data");
     options.threads = (uint32_t)call->options->threads;
     options.json = call->arguments.wants_json;
     options.quiet = call->arguments.wants_json || isatty(STDERR_FILENO) != 1;
-    if (sl_command_flag(call, "split") != NULL)
-        options.split = sl_command_flag(call, "split");
+    if (sl_commands_flag(call, "split") != NULL)
+        options.split = sl_commands_flag(call, "split");
     if (call->arguments.word_count > 0 || options.model_path[0] == '\0' ||
         options.data_path == NULL)
-        return sl_command_misuse("eval takes --model FILE.gguf --data ROWS.jsonl");
+        return sl_commands_misuse("eval takes --model FILE.gguf --data ROWS.jsonl");
     if (!read_double(call, "threshold", &options.threshold) ||
         !read_count(call, "rows", &options.rows_max))
         return SL_EXIT_MISUSED;

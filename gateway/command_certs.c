@@ -18,10 +18,10 @@ int sl_command_certs_init(struct sl_command_call *call)
     struct sl_error error = {0};
     char folder[512], certs[600], host[128] = "localhost";
     struct sl_certs_request request = {.now_s = sl_wall_seconds()};
-    const char *out = sl_command_flag(call, "out");
+    const char *out = sl_commands_flag(call, "out");
     if (out == NULL) {
         if (sl_options_data_dir(call->options, folder, sizeof folder, &error) != SL_OK)
-            return sl_command_fail(&error);
+            return sl_commands_fail(&error);
         snprintf(certs, sizeof certs, "%s/certs", folder);
     } else {
         snprintf(certs, sizeof certs, "%s", out);
@@ -41,7 +41,7 @@ int sl_command_certs_init(struct sl_command_call *call)
         request.names[request.name_count++] = "::1";
     }
     if (sl_certs_init(&request, &error) != SL_OK)
-        return sl_command_fail(&error);
+        return sl_commands_fail(&error);
     if (call->arguments.wants_json)
         printf("{\"ca\":\"%s/ca.pem\",\"cert\":\"%s/server.pem\",\"key\":\"%s/server.key\"}\n",
                certs, certs, certs);

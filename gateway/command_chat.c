@@ -74,12 +74,12 @@ int sl_command_chat(struct sl_command_call *call)
     char *line = NULL;
     size_t size = 0;
     if (call->arguments.word_count > 0)
-        return sl_command_misuse("chat takes no words; type behind the prompt");
+        return sl_commands_misuse("chat takes no words; type behind the prompt");
     if (open_engine(call, &engine, &error) != SL_OK)
-        return sl_command_fail(&error);
+        return sl_commands_fail(&error);
     bool is_terminal = isatty(STDIN_FILENO) == 1;
     json_t *messages = json_array();
-    const char *system = sl_command_flag(call, "system");
+    const char *system = sl_commands_flag(call, "system");
     if (system != NULL)
         json_array_append_new(messages,
                               json_pack("{s:s, s:s}", "role", "system", "content", system));
@@ -160,9 +160,9 @@ int sl_command_bench(struct sl_command_call *call)
     struct sl_error error = {0};
     struct sl_engine *engine;
     if (call->arguments.word_count > 0)
-        return sl_command_misuse("bench takes no words");
+        return sl_commands_misuse("bench takes no words");
     if (open_engine(call, &engine, &error) != SL_OK)
-        return sl_command_fail(&error);
+        return sl_commands_fail(&error);
     const struct sl_model_info *info = sl_engine_info(engine);
     json_t *rows = json_array();
     enum sl_err err = SL_OK;
@@ -190,5 +190,5 @@ int sl_command_bench(struct sl_command_call *call)
     }
     json_decref(rows);
     sl_engine_close(engine);
-    return err == SL_OK ? SL_EXIT_FINE : sl_command_fail(&error);
+    return err == SL_OK ? SL_EXIT_FINE : sl_commands_fail(&error);
 }

@@ -139,7 +139,7 @@ int sl_command_check(struct sl_command_call *call)
     struct check_report out = {.is_json = call->arguments.wants_json, .rows = json_array()};
     if (call->arguments.word_count > 0) {
         json_decref(out.rows);
-        return sl_command_misuse("check takes no words");
+        return sl_commands_misuse("check takes no words");
     }
     check_listen(call->options, &out);
     check_secret_file("tls_cert", call->options->tls_cert, false, &out);

@@ -27,7 +27,7 @@ static enum sl_err open_keys(const struct sl_command_call *call, struct sl_keys 
 
 static bool read_limit(const struct sl_command_call *call, const char *name, uint32_t *out)
 {
-    const char *text = sl_command_flag(call, name);
+    const char *text = sl_commands_flag(call, name);
     char *end;
     *out = 0;
     if (text == NULL)
@@ -41,22 +41,22 @@ int sl_command_keys_add(struct sl_command_call *call)
 {
     struct sl_key_terms terms = {0};
     if (call->arguments.word_count != 1)
-        return sl_command_misuse("keys add takes one NAME");
+        return sl_commands_misuse("keys add takes one NAME");
     if (!read_limit(call, "requests-per-minute", &terms.requests_per_minute) ||
         !read_limit(call, "tokens-per-minute", &terms.tokens_per_minute))
-        return sl_command_misuse("a limit is a number from 0");
+        return sl_commands_misuse("a limit is a number from 0");
     struct sl_error error = {0};
     struct sl_keys *keys;
     if ((size_t)snprintf(terms.name, sizeof terms.name, "%s", call->arguments.words[0]) >=
         sizeof terms.name)
-        return sl_command_misuse("the name is longer than %d bytes", SL_KEY_NAME_MAX - 1);
+        return sl_commands_misuse("the name is longer than %d bytes", SL_KEY_NAME_MAX - 1);
     if (open_keys(call, &keys, &error) != SL_OK)
-        return sl_command_fail(&error);
+        return sl_commands_fail(&error);
     char text[SL_KEY_TEXT_BYTES];
     enum sl_err err = sl_keys_add(keys, &terms, text, &error);
     sl_keys_close(keys);
     if (err != SL_OK)
-        return sl_command_fail(&error);
+        return sl_commands_fail(&error);
     if (call->arguments.wants_json)
         printf("{\"id\":\"%s\",\"key\":\"%s\"}\n", terms.id, text);
     else
@@ -89,9 +89,9 @@ int sl_command_keys_list(struct sl_command_call *call)
     struct sl_error error = {0};
     struct sl_keys *keys;
     if (call->arguments.word_count > 0)
-        return sl_command_misuse("keys list takes no words");
+        return sl_commands_misuse("keys list takes no words");
     if (open_keys(call, &keys, &error) != SL_OK)
-        return sl_command_fail(&error);
+        return sl_commands_fail(&error);
     json_t *rows = json_array();
     struct sl_key_terms terms;
     if (!call->arguments.wants_json)
@@ -117,13 +117,13 @@ int sl_command_keys_revoke(struct sl_command_call *call)
     struct sl_error error = {0};
     struct sl_keys *keys;
     if (call->arguments.word_count != 1)
-        return sl_command_misuse("keys revoke takes one ID or NAME");
+        return sl_commands_misuse("keys revoke takes one ID or NAME");
     if (open_keys(call, &keys, &error) != SL_OK)
-        return sl_command_fail(&error);
+        return sl_commands_fail(&error);
     enum sl_err err = sl_keys_revoke(keys, call->arguments.words[0], &error);
     sl_keys_close(keys);
     if (err != SL_OK)
-        return sl_command_fail(&error);
+        return sl_commands_fail(&error);
     puts("revoked");
     return SL_EXIT_FINE;
 }

@@ -78,9 +78,9 @@ int sl_command_model_list(struct sl_command_call *call)
     struct sl_error error = {0};
     char folder[512], models[600];
     if (call->arguments.word_count > 0)
-        return sl_command_misuse("model list takes no words");
+        return sl_commands_misuse("model list takes no words");
     if (sl_options_data_dir(call->options, folder, sizeof folder, &error) != SL_OK)
-        return sl_command_fail(&error);
+        return sl_commands_fail(&error);
     snprintf(models, sizeof models, "%s/models", folder);
     json_t *rows = json_array();
     if (call->options->model[0] != '\0') {
@@ -108,10 +108,10 @@ int sl_command_model_verify(struct sl_command_call *call)
     if (path == NULL && call->arguments.word_count == 0 && call->options->model[0] != '\0')
         path = call->options->model;
     if (path == NULL)
-        return sl_command_misuse("model verify takes one FILE.gguf");
+        return sl_commands_misuse("model verify takes one FILE.gguf");
     json_t *row = model_json(path, &error);
     if (row == NULL)
-        return sl_command_fail(&error);
+        return sl_commands_fail(&error);
     if (call->arguments.wants_json) {
         json_dumpf(row, stdout, JSON_COMPACT);
         putchar('\n');
@@ -138,7 +138,7 @@ int sl_command_quantize(struct sl_command_call *call)
     struct sl_error error = {0};
     bool is_terminal = isatty(STDERR_FILENO) == 1;
     if (call->arguments.word_count != 3)
-        return sl_command_misuse("quantize takes IN.gguf OUT.gguf TYPE; types: %s",
+        return sl_commands_misuse("quantize takes IN.gguf OUT.gguf TYPE; types: %s",
                                  sl_quantize_types());
     enum sl_err err = sl_quantize_file(
         call->arguments.words[0], call->arguments.words[1], call->arguments.words[2],
@@ -146,9 +146,9 @@ int sl_command_quantize(struct sl_command_call *call)
     if (is_terminal && !call->arguments.wants_json)
         fputc('\n', stderr);
     if (err == SL_ERR_INVALID)
-        return sl_command_misuse("%s", error.message);
+        return sl_commands_misuse("%s", error.message);
     if (err != SL_OK)
-        return sl_command_fail(&error);
+        return sl_commands_fail(&error);
     if (call->arguments.wants_json)
         puts("{\"ok\":true}");
     return SL_EXIT_FINE;

@@ -50,11 +50,11 @@ int sl_command_policy_explain(struct sl_command_call *call)
     struct sl_request_input input = {.remote_address = "127.0.0.1",
                                      .is_loopback = true,
                                      .headers = headers};
-    const char *mode = sl_command_flag(call, "mode"), *app = sl_command_flag(call, "app");
+    const char *mode = sl_commands_flag(call, "mode"), *app = sl_commands_flag(call, "app");
     json_t *explained = NULL;
     struct sl_buf body;
     if (call->arguments.word_count != 1)
-        return sl_command_misuse("policy explain takes one REQUEST.json (- is standard input)");
+        return sl_commands_misuse("policy explain takes one REQUEST.json (- is standard input)");
     if (mode != NULL)
         headers[input.header_count++] =
             (struct sl_header){SL_SLICE("x-sluice-mode"), sl_slice_of(mode)};
@@ -72,7 +72,7 @@ int sl_command_policy_explain(struct sl_command_call *call)
     }
     sl_buf_wipe(&body);
     if (err != SL_OK)
-        return sl_command_fail(&error);
+        return sl_commands_fail(&error);
     if (!call->arguments.wants_json)
         print_summary(explained);
     json_dumpf(explained, stdout, call->arguments.wants_json ? JSON_COMPACT : JSON_INDENT(2));
@@ -85,7 +85,7 @@ int sl_command_policy_show(struct sl_command_call *call)
 {
     struct sl_slice text = sl_policy_default_text();
     if (call->arguments.word_count > 0)
-        return sl_command_misuse("policy show takes no words");
+        return sl_commands_misuse("policy show takes no words");
     fwrite(text.data, 1, text.len, stdout);
     return SL_EXIT_FINE;
 }

@@ -42,17 +42,17 @@ int sl_command_pii_scan(struct sl_command_call *call)
 {
     struct sl_error error = {0};
     const struct sl_policy *policy;
-    const char *name = sl_command_flag(call, "route");
+    const char *name = sl_commands_flag(call, "route");
     if (call->arguments.word_count > 1)
-        return sl_command_misuse("pii scan takes one FILE, or reads standard input");
+        return sl_commands_misuse("pii scan takes one FILE, or reads standard input");
     enum sl_err err = call->options->policy[0] != '\0'
                           ? sl_policy_load(call->options->policy, &policy, &error)
                           : sl_policy_default(&policy, &error);
     if (err != SL_OK)
-        return sl_command_fail(&error);
+        return sl_commands_fail(&error);
     const struct sl_route *route = find_route(policy, name);
     int status = route != NULL ? scan_file(call, route)
-                               : sl_command_misuse("the policy has no route \"%.60s\"", name);
+                               : sl_commands_misuse("the policy has no route \"%.60s\"", name);
     sl_policy_release(policy);
     return status;
 }
@@ -60,7 +60,7 @@ int sl_command_pii_scan(struct sl_command_call *call)
 /* "2026-11-21" or "2026-11-21T05:00:00Z" in milliseconds since 1970. */
 static bool read_time(const struct sl_command_call *call, const char *name, int64_t *out)
 {
-    const char *text = sl_command_flag(call, name);
+    const char *text = sl_commands_flag(call, name);
     struct tm tm = {0};
     *out = 0;
     if (text == NULL)
@@ -77,17 +77,17 @@ static bool read_time(const struct sl_command_call *call, const char *name, int6
 int sl_command_ledger(struct sl_command_call *call)
 {
     struct sl_error error = {0};
-    struct sl_pii_ledger_query query = {.app = sl_command_flag(call, "app"),
-                                        .provider = sl_command_flag(call, "provider"),
+    struct sl_pii_ledger_query query = {.app = sl_commands_flag(call, "app"),
+                                        .provider = sl_commands_flag(call, "provider"),
                                         .as_json = call->arguments.wants_json};
     char folder[512], path[600];
     if (call->arguments.word_count > 0)
-        return sl_command_misuse("ledger takes no words");
+        return sl_commands_misuse("ledger takes no words");
     if (!read_time(call, "since", &query.since_ms) || !read_time(call, "until", &query.until_ms))
-        return sl_command_misuse("a time is YYYY-MM-DD or YYYY-MM-DDTHH:MM:SSZ");
+        return sl_commands_misuse("a time is YYYY-MM-DD or YYYY-MM-DDTHH:MM:SSZ");
     if (sl_options_data_dir(call->options, folder, sizeof folder, &error) != SL_OK)
-        return sl_command_fail(&error);
+        return sl_commands_fail(&error);
     snprintf(path, sizeof path, "%s/egress.jsonl", folder);
     return sl_pii_ledger_print(path, &query, stdout, &error) == SL_OK ? SL_EXIT_FINE
-                                                                     : sl_command_fail(&error);
+                                                                     : sl_commands_fail(&error);
 }

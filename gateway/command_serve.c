@@ -45,11 +45,11 @@ int sl_command_serve(struct sl_command_call *call)
     struct sl_gateway *gateway;
     sigset_t signals;
     if (call->arguments.word_count > 0)
-        return sl_command_misuse("serve takes no words, found \"%.40s\"",
+        return sl_commands_misuse("serve takes no words, found \"%.40s\"",
                                  call->arguments.words[0]);
     block_signals(&signals);
     if (sl_gateway_start(call->options, &gateway, &error) != SL_OK)
-        return sl_command_fail(&error);
+        return sl_commands_fail(&error);
     fprintf(stderr, "ready %s\n", sl_gateway_url(gateway));
     sl_notify("READY=1");
     int number = 0;

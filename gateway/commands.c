@@ -84,7 +84,7 @@ static const struct command_row rows[] = {
 };
 #define ROW_COUNT (sizeof rows / sizeof *rows)
 
-const char *sl_command_flag(const struct sl_command_call *call, const char *name)
+const char *sl_commands_flag(const struct sl_command_call *call, const char *name)
 {
     for (const struct sl_command_flag *flag = call->flags; flag->name != NULL; flag++)
         if (strcmp(flag->name, name) == 0)
@@ -92,13 +92,13 @@ const char *sl_command_flag(const struct sl_command_call *call, const char *name
     return NULL;
 }
 
-int sl_command_fail(const struct sl_error *error)
+int sl_commands_fail(const struct sl_error *error)
 {
     fprintf(stderr, "sluice: %s\n", error->message);
     return SL_EXIT_FAILED;
 }
 
-int sl_command_misuse(const char *format, ...)
+int sl_commands_misuse(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -247,7 +247,7 @@ int sl_command_run(int argc, char **argv)
         row = find_row(&(struct sl_arguments){.words = {"version"}, .word_count = 1},
                        &(size_t){0});
     if (row == NULL)
-        return sl_command_misuse("no command \"%.40s\"", argv[1]);
+        return sl_commands_misuse("no command \"%.40s\"", argv[1]);
     struct sl_command_flag flags[FLAGS_MAX + 1] = {{0}};
     memcpy(flags, row->flags, sizeof row->flags);
     sl_options_init(&options);
@@ -256,9 +256,9 @@ int sl_command_run(int argc, char **argv)
     bool is_flag = argv[1][0] == '-';
     if (sl_options_load(&options, is_flag ? 0 : argc - 1, argv + 1, environ, flags, &arguments,
                         &error) != SL_OK)
-        status = sl_command_misuse("%s", error.message);
+        status = sl_commands_misuse("%s", error.message);
     else if (!is_flag && find_row(&arguments, &word_count) != row)
-        status = sl_command_misuse("put options behind the command's words");
+        status = sl_commands_misuse("put options behind the command's words");
     else
         status = run_row(row, &options, &arguments, word_count, flags);
     sl_options_clear(&options);

@@ -19,11 +19,11 @@ struct sl_command_call {
 typedef int (*sl_command_fn)(struct sl_command_call *call);
 
 /* The value of one of the command's own flags, or NULL. */
-const char *sl_command_flag(const struct sl_command_call *call, const char *name);
+const char *sl_commands_flag(const struct sl_command_call *call, const char *name);
 /* Prints "sluice: …" on standard error and returns SL_EXIT_FAILED. */
-int sl_command_fail(const struct sl_error *error);
+int sl_commands_fail(const struct sl_error *error);
 /* Prints what was wrong with the words and returns SL_EXIT_MISUSED. */
-int sl_command_misuse(const char *format, ...) SL_PRINTF(1, 2);
+int sl_commands_misuse(const char *format, ...) SL_PRINTF(1, 2);
 
 int sl_command_serve(struct sl_command_call *call);
 int sl_command_check(struct sl_command_call *call);
