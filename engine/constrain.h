@@ -58,8 +58,10 @@ struct sl_constraint *sl_constraint_acquire(struct sl_constraint *constraint);
 /* NULL is fine. */
 void sl_constraint_release(struct sl_constraint *constraint);
 
-/* Acquires the constraint, borrows the vocab. All memory is allocated here, none in mask or
- * accept. */
+/* Acquires the constraint, borrows the vocab (the same one for all states of a constraint, else
+ * SL_ERR_INVALID). Working memory, some 2 MB, is allocated here. `mask` keeps what it found out
+ * about a place of the grammar in the constraint, for all its sequences and up to 32 MB; that is
+ * the only thing allocated later. */
 enum sl_err sl_constraint_state_create(struct sl_constraint *constraint,
                                        const struct sl_constraint_vocab *vocab,
                                        struct sl_constraint_state **out,
