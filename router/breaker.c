@@ -13,7 +13,10 @@ static const char *const state_words[] = {[SL_BREAKER_CLOSED] = "closed",
                                           [SL_BREAKER_HALF_OPEN] = "half_open",
                                           [SL_BREAKER_OPEN] = "open"};
 
-const char *sl_breaker_state_word(enum sl_breaker_state state) { return state_words[state]; }
+const char *sl_breaker_state_word(enum sl_breaker_state state)
+{
+    return state_words[state];
+}
 
 static void change_state(struct sl_breaker *breaker, enum sl_breaker_state state)
 {
@@ -53,7 +56,10 @@ enum sl_breaker_verdict sl_breaker_ask(struct sl_breaker *breaker,
     return SL_BREAKER_PROBE;
 }
 
-void sl_breaker_abandon_probe(struct sl_breaker *breaker) { breaker->is_probing = false; }
+void sl_breaker_abandon_probe(struct sl_breaker *breaker)
+{
+    breaker->is_probing = false;
+}
 
 static void remember(struct sl_breaker *breaker, bool failed, uint64_t now_ms)
 {

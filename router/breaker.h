@@ -54,8 +54,7 @@ enum sl_breaker_verdict {
 
 /* A zeroed breaker is closed. */
 enum sl_breaker_verdict sl_breaker_ask(struct sl_breaker *breaker,
-                                       const struct sl_breaker_settings *settings,
-                                       uint64_t now_ms);
+                                       const struct sl_breaker_settings *settings, uint64_t now_ms);
 void sl_breaker_note(struct sl_breaker *breaker, const struct sl_breaker_settings *settings,
                      bool failed, bool was_probe, uint64_t now_ms);
 /* The probe ended without telling anything (it was cancelled). */

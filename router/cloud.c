@@ -77,14 +77,20 @@ const struct sl_outcome_rule *sl_outcome_rule(enum sl_cloud_outcome outcome)
     return &rules[outcome];
 }
 
-const char *sl_cloud_outcome_word(enum sl_cloud_outcome outcome) { return rules[outcome].word; }
+const char *sl_cloud_outcome_word(enum sl_cloud_outcome outcome)
+{
+    return rules[outcome].word;
+}
 
 /* ---- Providers ---- */
 
-static const char *const kind_words[] = {[SL_CLOUD_KIND_OPENAI] = "openai",
-                                         [SL_CLOUD_KIND_ANTHROPIC] = "anthropic"};
+static const char *const kind_words[] = {
+    [SL_CLOUD_KIND_OPENAI] = "openai", [SL_CLOUD_KIND_ANTHROPIC] = "anthropic"};
 
-const char *sl_cloud_kind_word(enum sl_cloud_kind kind) { return kind_words[kind]; }
+const char *sl_cloud_kind_word(enum sl_cloud_kind kind)
+{
+    return kind_words[kind];
+}
 
 bool sl_cloud_kind_parse(struct sl_slice word, enum sl_cloud_kind *out)
 {
@@ -102,7 +108,8 @@ void sl_cloud_provider_defaults(struct sl_cloud_provider_config *config)
         .kind = SL_CLOUD_KIND_OPENAI,
         .tls_min = SL_CLOUD_TLS_1_2,
         .http2 = true,
-        /* A client's usual patience is 30 s: a silent first provider must leave time for a second. */
+        /* A client's usual patience is 30 s: a silent first provider must leave time for a second.
+         */
         .connect_timeout_ms = 3000,
         .first_token_timeout_ms = 10000,
         .idle_timeout_ms = 15000,
@@ -215,8 +222,8 @@ enum sl_err sl_cloud_provider_check(const struct sl_cloud_provider_config *confi
 static void register_metrics(struct sl_cloud *cloud)
 {
     /* OpenTelemetry's GenAI buckets for token counts. */
-    static const double token_bounds[] = {1,     4,     16,     64,      256,     1024,     4096,
-                                          16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864};
+    static const double token_bounds[] = {
+        1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864};
     cloud->attempts = sl_metric_counter("sluice_cloud_attempts_total", "Attempts at a provider.",
                                         (const char *const[]){"provider", "outcome", NULL});
     cloud->egress = sl_metric_counter("sluice_egress_bytes_total",
@@ -224,12 +231,12 @@ static void register_metrics(struct sl_cloud *cloud)
                                       (const char *const[]){"provider", NULL});
     cloud->cost_usd = sl_metric_counter("sluice_cost_usd_total", "Cost of cloud answers served.",
                                         (const char *const[]){"model", NULL});
-    cloud->tokens = sl_metric_histogram(
-        "gen_ai_client_token_usage", "Tokens of cloud answers served.",
-        (const char *const[]){"gen_ai_operation_name", "gen_ai_provider_name",
-                              "gen_ai_request_model", "gen_ai_response_model", "gen_ai_token_type",
-                              NULL},
-        token_bounds, sizeof token_bounds / sizeof token_bounds[0]);
+    cloud->tokens =
+        sl_metric_histogram("gen_ai_client_token_usage", "Tokens of cloud answers served.",
+                            (const char *const[]){"gen_ai_operation_name", "gen_ai_provider_name",
+                                                  "gen_ai_request_model", "gen_ai_response_model",
+                                                  "gen_ai_token_type", NULL},
+                            token_bounds, sizeof token_bounds / sizeof token_bounds[0]);
     cloud->first_token = sl_metric_histogram(
         "sluice_cloud_first_token_seconds", "Time to the first token of a served attempt.",
         (const char *const[]){"provider", NULL}, sl_metric_seconds_bounds,
@@ -300,7 +307,10 @@ void sl_cloud_stop(struct sl_cloud *cloud)
         sl_transfer_hub_stop(cloud->hub);
 }
 
-bool sl_cloud_is_disabled(const struct sl_cloud *cloud) { return cloud->is_disabled; }
+bool sl_cloud_is_disabled(const struct sl_cloud *cloud)
+{
+    return cloud->is_disabled;
+}
 
 /* ---- State ---- */
 

@@ -16,11 +16,11 @@
 #include <string.h>
 
 #define ANSWER_BYTES_DEFAULT (4u << 20)
-#define EVENT_BYTES_MAX (4u << 20)       /* one event may carry a whole tool call or an image's text */
-#define WHOLE_BYTES_MAX (32u << 20)      /* an unstreamed answer with log-probabilities */
-#define FAILURE_BODY_MAX (64u * 1024)    /* an error's sentence is in its first lines */
-#define SETTLE_MS 500                    /* usage comes within one event of the end, or not at all */
-#define CONNECT_GRACE_MS 500             /* libcurl keeps the connect timeout; this is the belt */
+#define EVENT_BYTES_MAX (4u << 20)    /* one event may carry a whole tool call or an image's text */
+#define WHOLE_BYTES_MAX (32u << 20)   /* an unstreamed answer with log-probabilities */
+#define FAILURE_BODY_MAX (64u * 1024) /* an error's sentence is in its first lines */
+#define SETTLE_MS 500                 /* usage comes within one event of the end, or not at all */
+#define CONNECT_GRACE_MS 500          /* libcurl keeps the connect timeout; this is the belt */
 
 /* ---- Ending ---- */
 
@@ -208,8 +208,8 @@ static enum sl_err take_sent_text(struct sl_attempt *attempt)
     return sl_buf_append_slice(&attempt->sent, sl_buf_slice(&answer->choices[0].content));
 }
 
-static enum sl_err start_transfer(struct sl_attempt *attempt, struct sl_buf *key, struct sl_buf *url,
-                                  struct sl_transfer_request *request)
+static enum sl_err start_transfer(struct sl_attempt *attempt, struct sl_buf *key,
+                                  struct sl_buf *url, struct sl_transfer_request *request)
 {
     const struct sl_attempt_plan *plan = &attempt->plan;
     const struct sl_cloud_provider_config *config = plan->target->provider;
@@ -219,15 +219,15 @@ static enum sl_err start_transfer(struct sl_attempt *attempt, struct sl_buf *key
         err = sl_provider_states_key(plan->cloud->states, config, key, &attempt->error);
     if (err != SL_OK)
         return err;
-    struct sl_provider_ask ask = {
-        .config = config,
-        .model = model,
-        .wire_model = model != NULL && model->wire_name != NULL ? model->wire_name
-                                                                : plan->target->model,
-        .body = sl_scrubbed_body(plan->call->body),
-        .is_streaming = attempt->is_wire_streaming,
-        .key = sl_buf_slice(key),
-        .traceparent = plan->call->traceparent};
+    struct sl_provider_ask ask = {.config = config,
+                                  .model = model,
+                                  .wire_model = model != NULL && model->wire_name != NULL
+                                                    ? model->wire_name
+                                                    : plan->target->model,
+                                  .body = sl_scrubbed_body(plan->call->body),
+                                  .is_streaming = attempt->is_wire_streaming,
+                                  .key = sl_buf_slice(key),
+                                  .traceparent = plan->call->traceparent};
     if (plan->resume == SL_RESUME_PREFILL) {
         ask.prefill = prefill_text(&attempt->sent);
         attempt->sent_matched = ask.prefill.len;
@@ -284,8 +284,8 @@ void sl_attempt_start(struct sl_attempt *attempt, const struct sl_attempt_plan *
     attempt->progress_at_ms = now_ms;
     attempt->is_wire_streaming = plan->call->is_streaming || config->prefers_stream;
     attempt->is_forwarding = plan->resume != SL_RESUME_NONE;
-    size_t text_max = plan->call->answer_bytes_max > 0 ? plan->call->answer_bytes_max
-                                                       : ANSWER_BYTES_DEFAULT;
+    size_t text_max =
+        plan->call->answer_bytes_max > 0 ? plan->call->answer_bytes_max : ANSWER_BYTES_DEFAULT;
     sl_answer_init(&attempt->own, text_max);
     sl_buf_init(&attempt->whole, WHOLE_BYTES_MAX);
     sl_sse_parser_init(&attempt->sse, EVENT_BYTES_MAX, on_event, attempt);
@@ -360,8 +360,8 @@ static void note_progress(struct sl_attempt *attempt, uint64_t now_ms)
 {
     if (attempt->bytes.len > 0)
         attempt->progress_at_ms = now_ms;
-    bool has_content = attempt->reader.content_count > 0 ||
-                       (attempt->whole.len > 0 && is_success(attempt));
+    bool has_content =
+        attempt->reader.content_count > 0 || (attempt->whole.len > 0 && is_success(attempt));
     if (has_content && attempt->first_content_at_ms == 0)
         attempt->first_content_at_ms = now_ms;
     if (attempt->finished_at_ms == 0 && sl_provider_is_finished(&attempt->reader))
@@ -410,9 +410,10 @@ static void conclude_failure(struct sl_attempt *attempt, uint64_t now_ms)
 {
     sl_provider_failure_read(attempt->status.http_status, sl_buf_slice(&attempt->whole),
                              &attempt->failure);
-    bool is_refused_prefill = attempt->plan.resume == SL_RESUME_PREFILL &&
-                              attempt->failure.outcome == SL_CLOUD_REJECTED;
-    over(attempt, is_refused_prefill ? SL_CLOUD_PREFILL_REJECTED : attempt->failure.outcome, now_ms);
+    bool is_refused_prefill =
+        attempt->plan.resume == SL_RESUME_PREFILL && attempt->failure.outcome == SL_CLOUD_REJECTED;
+    over(attempt, is_refused_prefill ? SL_CLOUD_PREFILL_REJECTED : attempt->failure.outcome,
+         now_ms);
 }
 
 static void conclude_whole(struct sl_attempt *attempt, uint64_t now_ms)

@@ -15,8 +15,8 @@
  *        |                        |                 |
  *        +------------------------+-----------------+----------------------> over: what went wrong
  *
- * A held attempt keeps its answer to itself; the commit gives what is held to the sink and moves the
- * answer into the call's result; from then on each delta goes to both.
+ * A held attempt keeps its answer to itself; the commit gives what is held to the sink and moves
+ * the answer into the call's result; from then on each delta goes to both.
  */
 #ifndef SLUICE_CLOUD_ATTEMPT_H
 #define SLUICE_CLOUD_ATTEMPT_H
@@ -48,16 +48,16 @@ struct sl_attempt {
     struct sl_transfer *transfer;
     struct sl_sse_parser sse;
     struct sl_provider_reader reader;
-    struct sl_buf bytes;        /* taken from the transfer, being read */
-    struct sl_buf whole;        /* an unstreamed answer or an error body, as far as it came */
-    struct sl_answer own;       /* HOLDING: the answer so far */
+    struct sl_buf bytes;  /* taken from the transfer, being read */
+    struct sl_buf whole;  /* an unstreamed answer or an error body, as far as it came */
+    struct sl_answer own; /* HOLDING: the answer so far */
     bool is_wire_streaming;
     bool is_forwarding;
     enum { SL_BODY_UNKNOWN, SL_BODY_EVENTS, SL_BODY_WHOLE } body_form;
 
-    struct sl_buf sent;       /* resume: the text that the client has */
-    size_t sent_matched;      /* VERIFY: how much of it the new answer has repeated */
-    enum sl_err sink_err;     /* what the call's sink returned, where it ended the attempt */
+    struct sl_buf sent;   /* resume: the text that the client has */
+    size_t sent_matched;  /* VERIFY: how much of it the new answer has repeated */
+    enum sl_err sink_err; /* what the call's sink returned, where it ended the attempt */
 
     uint64_t started_at_ms;
     uint64_t connected_at_ms;
@@ -68,7 +68,7 @@ struct sl_attempt {
     bool is_over;
     enum sl_cloud_outcome outcome;
     struct sl_provider_failure failure;
-    struct sl_error error; /* for the operator and, as a rule, the client */
+    struct sl_error error;            /* for the operator and, as a rule, the client */
     struct sl_transfer_status status; /* the last one seen */
 };
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One call: which target is asked, when it is asked again, who is asked instead, and what the client
- * gets. The table of outcomes (cloud.c) says what each outcome allows; this file is the loop.
+ * One call: which target is asked, when it is asked again, who is asked instead, and what the
+ * client gets. The table of outcomes (cloud.c) says what each outcome allows; this file is the
+ * loop.
  *
  *     order targets -> admit (breaker, cool-down) -> run (one attempt, or two where hedged)
  *          ^                                            |
@@ -26,8 +27,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WAIT_STEP_MS 50 /* how fast a client that left is noticed */
-#define ATTEMPTS_MAX 12 /* of one call: past it something is wrong that asking does not mend */
+#define WAIT_STEP_MS 50   /* how fast a client that left is noticed */
+#define ATTEMPTS_MAX 12   /* of one call: past it something is wrong that asking does not mend */
 #define BYTES_PER_TOKEN 4 /* for the cost of answers without usage; a rule of thumb for English */
 
 struct call {
@@ -39,12 +40,12 @@ struct call {
 
     const struct sl_cloud_target *order[SL_CLOUD_TARGETS_MAX];
     size_t order_count;
-    size_t position;   /* in `order`: the target being asked */
-    uint32_t retries;  /* of this target so far */
+    size_t position;  /* in `order`: the target being asked */
+    uint32_t retries; /* of this target so far */
     size_t attempts;
 
-    bool has_context_floor;  /* a model's context was too short: */
-    uint64_t context_floor;  /* only larger ones than this are asked */
+    bool has_context_floor; /* a model's context was too short: */
+    uint64_t context_floor; /* only larger ones than this are asked */
     enum sl_resume_mode resume;
 
     /* The last word, for the client. */
@@ -161,11 +162,20 @@ static const struct sl_cloud_model_config *model_config(const struct sl_cloud_ta
     return NULL;
 }
 
+/* A client's own short deadline says nothing about the provider: else it would open the breaker
+ * for everybody. */
+static bool was_client_impatient(const struct sl_attempt *attempt, uint64_t now_ms)
+{
+    return attempt->outcome == SL_CLOUD_TIMEOUT_TOTAL &&
+           now_ms - attempt->started_at_ms < attempt->plan.target->provider->total_timeout_ms;
+}
+
 static void note_attempt(struct call *call, const struct sl_attempt *attempt, uint64_t now_ms)
 {
     const struct sl_outcome_rule *rule = sl_outcome_rule(attempt->outcome);
     const struct sl_cloud_provider_config *provider = attempt->plan.target->provider;
-    struct sl_provider_note note = {.says_nothing = rule->says_nothing,
+    struct sl_provider_note note = {.says_nothing =
+                                        rule->says_nothing || was_client_impatient(attempt, now_ms),
                                     .failed = rule->is_provider_fault,
                                     .was_probe = attempt->plan.is_probe,
                                     .is_network_outcome = rule->reach != SL_REACH_UNKNOWN,
@@ -177,8 +187,7 @@ static void note_attempt(struct call *call, const struct sl_attempt *attempt, ui
     sl_provider_states_note(call->cloud->states, provider, attempt->plan.target->model, &note,
                             now_ms);
     call->result->bytes_out += attempt->status.bytes_sent;
-    sl_metric_add(call->cloud->attempts, 1,
-                  (const char *const[]){provider->name, rule->word});
+    sl_metric_add(call->cloud->attempts, 1, (const char *const[]){provider->name, rule->word});
     sl_metric_add(call->cloud->egress, (double)attempt->status.bytes_sent,
                   (const char *const[]){provider->name});
     if (attempt->outcome != SL_CLOUD_SERVED)
@@ -205,9 +214,9 @@ static void settle_served(struct call *call, const struct sl_attempt *attempt)
             usage.completion_tokens += result->answer.choices[i].content.len / BYTES_PER_TOKEN;
     }
     if (model != NULL)
-        result->cost_usd = (double)usage.prompt_tokens / 1000 * model->usd_per_1k_prompt_tokens +
-                           (double)usage.completion_tokens / 1000 *
-                               model->usd_per_1k_completion_tokens;
+        result->cost_usd =
+            (double)usage.prompt_tokens / 1000 * model->usd_per_1k_prompt_tokens +
+            (double)usage.completion_tokens / 1000 * model->usd_per_1k_completion_tokens;
     sl_cost_charge(call->cloud->cost, call->ask->app, result->cost_usd, sl_wall_seconds());
     sl_metric_add(call->cloud->cost_usd, result->cost_usd, (const char *const[]){target->model});
     const char *input[] = {"chat", sl_cloud_kind_word(target->provider->kind), target->model,
@@ -227,8 +236,8 @@ static void settle_served(struct call *call, const struct sl_attempt *attempt)
 /* Keeps what the client may be told if nothing better follows. */
 static void remember(struct call *call, const struct sl_attempt *attempt)
 {
-    call->is_all_rate_limited = (!call->has_last || call->is_all_rate_limited) &&
-                                attempt->outcome == SL_CLOUD_RATE_LIMITED;
+    call->is_all_rate_limited =
+        (!call->has_last || call->is_all_rate_limited) && attempt->outcome == SL_CLOUD_RATE_LIMITED;
     call->has_last = true;
     call->last_outcome = attempt->outcome;
     call->last_error = attempt->error;
@@ -278,10 +287,9 @@ static void start_hedge(struct call *call, struct race *race, uint64_t now_ms)
         return;
     if (!sl_provider_states_spend_retry(call->cloud->states, target->provider)) {
         if (admission.verdict == SL_BREAKER_PROBE)
-            sl_provider_states_note(call->cloud->states, target->provider, target->model,
-                                    &(struct sl_provider_note){.says_nothing = true,
-                                                               .was_probe = true},
-                                    now_ms);
+            sl_provider_states_note(
+                call->cloud->states, target->provider, target->model,
+                &(struct sl_provider_note){.says_nothing = true, .was_probe = true}, now_ms);
         return;
     }
     start_attempt(call, race, target, admission.verdict == SL_BREAKER_PROBE, true);
@@ -352,8 +360,8 @@ static void run_race(struct call *call, struct race *race, bool is_probe)
                                   ? sl_provider_states_hedge_after_ms(
                                         call->cloud->states, target->provider, target->model)
                                   : UINT32_MAX;
-    race->hedge_at_ms = hedge_after_ms == UINT32_MAX ? UINT64_MAX
-                                                     : sl_monotonic_ms() + hedge_after_ms;
+    race->hedge_at_ms =
+        hedge_after_ms == UINT32_MAX ? UINT64_MAX : sl_monotonic_ms() + hedge_after_ms;
     while (!is_race_over(race)) {
         uint64_t now_ms = sl_monotonic_ms();
         if (is_cancelled(call) || is_stopping(call)) {
@@ -386,11 +394,11 @@ static bool retry_wait_ms(struct call *call, const struct sl_attempt *attempt, b
     uint32_t retries_max = rule->retry == SL_RETRY_IF_ALONE ? 1 : config->retries_max;
     if (rule->retry == SL_RETRY_NEVER || (rule->retry == SL_RETRY_IF_ALONE && has_fallback) ||
         call->retries >= retries_max || call->retries >= config->retries_max ||
-        attempt->status.forbids_retry || attempt->failure.forbids_retry ||
-        attempt->plan.is_probe || attempt->plan.is_hedge)
+        attempt->status.forbids_retry || attempt->failure.forbids_retry || attempt->plan.is_probe ||
+        attempt->plan.is_hedge)
         return false;
-    *wait_ms = sl_backoff_ms(config->backoff_ms, config->backoff_max_ms, call->retries,
-                             random_u32());
+    *wait_ms =
+        sl_backoff_ms(config->backoff_ms, config->backoff_max_ms, call->retries, random_u32());
     if (attempt->status.has_retry_after) {
         *wait_ms = attempt->status.retry_after_ms;
         if (has_fallback && *wait_ms > config->retry_after_max_ms)
@@ -607,4 +615,7 @@ enum sl_err sl_cloud_call(struct sl_cloud *cloud, const struct sl_cloud_call *as
     return err;
 }
 
-void sl_cloud_result_clear(struct sl_cloud_result *result) { sl_answer_clear(&result->answer); }
+void sl_cloud_result_clear(struct sl_cloud_result *result)
+{
+    sl_answer_clear(&result->answer);
+}

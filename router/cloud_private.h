@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Inside the cloud leg: what a `struct sl_cloud` is made of, the table of outcomes, and the metrics.
- * cloud.c owns the life, cloud_call.c the loop over targets, cloud_attempt.c one exchange.
+ * Inside the cloud leg: what a `struct sl_cloud` is made of, the table of outcomes, and the
+ * metrics. cloud.c owns the life, cloud_call.c the loop over targets, cloud_attempt.c one exchange.
  */
 #ifndef SLUICE_CLOUD_PRIVATE_H
 #define SLUICE_CLOUD_PRIVATE_H
@@ -22,12 +22,11 @@ struct sl_cloud {
     atomic_uint streams;
     atomic_bool is_stopping;
 
-    struct sl_metric *attempts;     /* {provider, outcome} */
-    struct sl_metric *egress;       /* {provider} */
-    struct sl_metric *cost_usd;     /* {model} */
-    struct sl_metric *tokens;       /* gen_ai_client_token_usage */
-    struct sl_metric *first_token;  /* {provider} */
-    struct sl_metric *duration;     /* {provider} */
+    struct sl_metric *attempts;    /* {provider, outcome} */
+    struct sl_metric *egress;      /* {provider} */
+    struct sl_metric *cost_usd;    /* {model} */
+    struct sl_metric *tokens;      /* gen_ai_client_token_usage */
+    struct sl_metric *first_token; /* {provider} */
     struct sl_series *inflight;
 };
 
@@ -42,9 +41,9 @@ enum sl_retry_rule {
 struct sl_outcome_rule {
     const char *word;
     enum sl_retry_rule retry;
-    bool may_fall_back;      /* another target may do better */
-    bool is_provider_fault;  /* counts against the breaker */
-    bool says_nothing;       /* about the provider: neither for nor against */
+    bool may_fall_back;     /* another target may do better */
+    bool is_provider_fault; /* counts against the breaker */
+    bool says_nothing;      /* about the provider: neither for nor against */
     enum { SL_REACH_UNKNOWN, SL_REACH_YES, SL_REACH_NO } reach;
     enum sl_err err; /* for the client, where it was the last word */
 };

@@ -2,11 +2,12 @@
  *
  * Spending. Owns DATA/cloud_spend.json: {"version":1,"accounts":[{"app":"","day":"2026-11-21",
  * "day_usd":0.1,"month_usd":2.5}, ...]}; app "" is all of them. Written to a new file and renamed,
- * on every charge: it is a few hundred bytes, and a call to a cloud takes thousands of times longer.
- * Not fsynced: a power cut may forget the last seconds of spending, a crash of the process does not.
+ * on every charge: it is a few hundred bytes, and a call to a cloud takes thousands of times
+ * longer. Not fsynced: a power cut may forget the last seconds of spending, a crash of the process
+ * does not.
  *
- * Invariants, under `lock`: 1. There is an account "", the sum. 2. An account's amounts belong to its `day`
- * and that day's month; reading them on another day gives zero for what has passed.
+ * Invariants, under `lock`: 1. There is an account "", the sum. 2. An account's amounts belong to
+ * its `day` and that day's month; reading them on another day gives zero for what has passed.
  */
 #include "cost.h"
 
@@ -45,7 +46,10 @@ struct sl_cost {
 
 /* ---- Days ---- */
 
-static int32_t day_of(int64_t wall_seconds) { return (int32_t)(wall_seconds / 86400); }
+static int32_t day_of(int64_t wall_seconds)
+{
+    return (int32_t)(wall_seconds / 86400);
+}
 
 static int month_of(int32_t day)
 {
@@ -123,10 +127,9 @@ static json_t *encode(const struct sl_cost *cost)
     for (size_t i = 0; i < cost->account_count; i++) {
         char day[32];
         format_day(cost->accounts[i].day, day);
-        json_array_append_new(accounts,
-                              json_pack("{s:s,s:s,s:f,s:f}", "app", cost->accounts[i].app, "day",
-                                        day, "day_usd", cost->accounts[i].day_usd, "month_usd",
-                                        cost->accounts[i].month_usd));
+        json_array_append_new(accounts, json_pack("{s:s,s:s,s:f,s:f}", "app", cost->accounts[i].app,
+                                                  "day", day, "day_usd", cost->accounts[i].day_usd,
+                                                  "month_usd", cost->accounts[i].month_usd));
     }
     return json_pack("{s:i,s:o}", "version", 1, "accounts", accounts);
 }
@@ -251,7 +254,10 @@ struct sl_cloud_spending sl_cost_spending(struct sl_cost *cost, const char *app,
     return spending;
 }
 
-static bool is_within(double spent, double limit) { return limit <= 0 || spent < limit; }
+static bool is_within(double spent, double limit)
+{
+    return limit <= 0 || spent < limit;
+}
 
 bool sl_cost_allows(struct sl_cost *cost, const char *app, const struct sl_cloud_budget *budget,
                     int64_t wall_seconds)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The network state of network_state.h. Guarded by its owner. OFFLINE does not fade with time: a box
- * without a network makes no attempts that could say otherwise, so a probe or a call must.
+ * The network state of network_state.h. Guarded by its owner. OFFLINE does not fade with time: a
+ * box without a network makes no attempts that could say otherwise, so a probe or a call must.
  */
 #include "network_state.h"
 
-#define OFFLINE_IN_A_ROW 3     /* one is a hiccup, two may be one provider's two addresses */
+#define OFFLINE_IN_A_ROW 3       /* one is a hiccup, two may be one provider's two addresses */
 #define DEGRADED_WINDOW_MS 60000 /* older trouble says little about now */
 #define DEGRADED_SHARE 0.25
 

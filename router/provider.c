@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define HEADER_BYTES_MAX (16u * 1024) /* keys of cloud vendors can be signed tokens of a few KiB */
+#define HEADER_BYTES_MAX (16u * 1024) /* keys of cloud vendors can be signed tokens of a few KiB   \
+                                       */
 #define URL_BYTES_MAX 2048
 
 static const char anthropic_version[] = "anthropic-version: 2023-06-01"; /* the only stable one */
@@ -72,8 +73,8 @@ static enum sl_err write_headers(const struct sl_provider_ask *ask,
     if (err == SL_OK && is_anthropic)
         err = add_header(request, anthropic_version, SL_SLICE(""));
     if (err == SL_OK && ask->key.len > 0)
-        err = add_header(request, is_anthropic ? "x-api-key: " : "Authorization: Bearer ",
-                         ask->key);
+        err =
+            add_header(request, is_anthropic ? "x-api-key: " : "Authorization: Bearer ", ask->key);
     if (err == SL_OK && ask->traceparent != NULL)
         err = add_header(request, "traceparent: ", sl_slice_of(ask->traceparent));
     return err;

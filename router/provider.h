@@ -17,7 +17,7 @@
 #include "sse_parser.h"
 #include "transfer.h"
 
-#define SL_PROVIDER_REASON_MAX 320 /* a provider's sentence for a person; longer is cut */
+#define SL_PROVIDER_REASON_MAX 320       /* a provider's sentence for a person; longer is cut */
 #define SL_PROVIDER_BODY_MAX (64u << 20) /* what leaves: images in base64 are the largest */
 
 /* ---- Asking ---- */
@@ -26,8 +26,8 @@ struct sl_provider_ask {
     const struct sl_cloud_provider_config *config;
     const struct sl_cloud_model_config *model; /* NULL: not listed */
     const char *wire_model;
-    const json_t *body; /* canonical; only read */
-    bool is_streaming;  /* of this exchange, whatever the client wanted */
+    const json_t *body;      /* canonical; only read */
+    bool is_streaming;       /* of this exchange, whatever the client wanted */
     struct sl_slice prefill; /* text of the assistant that the answer goes on from; len 0: none */
     struct sl_slice key;     /* len 0: none */
     const char *traceparent;
@@ -37,7 +37,8 @@ struct sl_provider_ask {
  * *out borrows. Errors: SL_ERR_UNSUPPORTED where this wire form cannot say what the body asks;
  * SL_ERR_LIMIT, SL_ERR_MEMORY. */
 enum sl_err sl_provider_build(const struct sl_provider_ask *ask, struct sl_buf *url,
-                              struct sl_transfer_request *out, struct sl_error *error) SL_MUST_CHECK;
+                              struct sl_transfer_request *out,
+                              struct sl_error *error) SL_MUST_CHECK;
 
 /* The adapters behind it; each writes the body's JSON. */
 enum sl_err sl_provider_openai_body(const struct sl_provider_ask *ask, struct sl_buf *out,
@@ -52,9 +53,9 @@ enum sl_err sl_provider_append_json(struct sl_buf *out, const json_t *value) SL_
 
 struct sl_provider_failure {
     enum sl_cloud_outcome outcome;
-    bool forbids_retry; /* on the same target: used-up quota and the like */
-    char reason[SL_PROVIDER_REASON_MAX]; /* the provider's, for the client; may quote the request, so
-                                          * it is never logged; "" where it gave none */
+    bool forbids_retry;                  /* on the same target: used-up quota and the like */
+    char reason[SL_PROVIDER_REASON_MAX]; /* the provider's, for the client; may quote the request,
+                                          * so it is never logged; "" where it gave none */
 };
 
 /* What an error response means. */
@@ -72,13 +73,13 @@ struct sl_provider_reader {
     enum sl_cloud_kind kind;
     sl_delta_fn sink;
     void *ctx;
-    size_t choice_count; /* expected: n of the request */
+    size_t choice_count;       /* expected: n of the request */
     uint32_t finished_choices; /* bit per choice */
     bool has_model;
-    bool is_done;        /* [DONE], message_stop, or a whole answer was read */
+    bool is_done;         /* [DONE], message_stop, or a whole answer was read */
     size_t content_count; /* events that carried content */
     size_t malformed_count;
-    struct sl_usage usage; /* given to the sink by sl_provider_reader_finish */
+    struct sl_usage usage;              /* given to the sink by sl_provider_reader_finish */
     struct sl_provider_failure failure; /* where SL_ERR_UPSTREAM was returned */
 
     /* Anthropic: which tool call a content block is, and whether it had arguments */

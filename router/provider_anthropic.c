@@ -67,12 +67,12 @@ static enum sl_err emit_tool_start(struct sl_provider_reader *reader, uint32_t t
                                    const json_t *block, struct sl_slice arguments)
 {
     return sl_provider_emit(
-        reader, &(struct sl_delta){.kind = SL_DELTA_TOOL_CALL,
-                                   .tool_call = tool_call,
-                                   .tool_call_id = sl_provider_text(json_object_get(block, "id")),
-                                   .tool_call_name =
-                                       sl_provider_text(json_object_get(block, "name")),
-                                   .text = arguments});
+        reader,
+        &(struct sl_delta){.kind = SL_DELTA_TOOL_CALL,
+                           .tool_call = tool_call,
+                           .tool_call_id = sl_provider_text(json_object_get(block, "id")),
+                           .tool_call_name = sl_provider_text(json_object_get(block, "name")),
+                           .text = arguments});
 }
 
 static bool is_type(const json_t *object, const char *type)

@@ -11,9 +11,9 @@
  *   tools, tool_choice              -> tools, tool_choice, disable_parallel_tool_use
  *   max_(completion_)tokens         -> max_tokens, which this API demands
  *   stop                            -> stop_sequences
- *   response_format (JSON)          -> an instruction at the end of `system`: this API has no switch
- *                                      that all its models take
- *   temperature                     -> clamped to 1, the end of this API's scale
+ *   response_format (JSON)          -> an instruction at the end of `system`: this API has no
+ * switch that all its models take temperature                     -> clamped to 1, the end of this
+ * API's scale
  *
  * What cannot be said (n > 1, log-probabilities, audio) is refused, so that the next target may say
  * it. Left out without a word, since they only tune the sampling: seed, logit_bias, penalties.
@@ -130,8 +130,7 @@ static json_t *blocks_of(struct builder *builder, const char *role)
     size_t count = json_array_size(builder->messages);
     const json_t *last = json_array_get(builder->messages, count > 0 ? count - 1 : 0);
     if (!is_text(json_object_get(last, "role"), role)) {
-        append(builder, builder->messages,
-               json_pack("{s:s,s:[]}", "role", role, "content"));
+        append(builder, builder->messages, json_pack("{s:s,s:[]}", "role", role, "content"));
         last = json_array_get(builder->messages, count);
     }
     return json_object_get(last, "content");
@@ -307,8 +306,7 @@ static void set_response_format(struct builder *builder)
     } else if (is_text(type, "json_schema")) {
         struct sl_buf text;
         sl_buf_init(&text, 1u << 20);
-        const json_t *schema =
-            json_object_get(json_object_get(format, "json_schema"), "schema");
+        const json_t *schema = json_object_get(json_object_get(format, "json_schema"), "schema");
         if (sl_buf_append_text(&text, "Answer with one JSON value that satisfies this JSON Schema "
                                       "and nothing else, without a code fence: ") != SL_OK ||
             (schema != NULL && sl_provider_append_json(&text, schema) != SL_OK))

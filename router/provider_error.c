@@ -2,7 +2,8 @@
  *
  * What a provider's error means. Status codes are not enough: "too long", "against our policy" and
  * "malformed" are all 400, and quota and overload are both 429; the words in `code`, `type` and
- * `message` tell them apart. The words are those of OpenAI, Azure, Anthropic, llama-server and vLLM.
+ * `message` tell them apart. The words are those of OpenAI, Azure, Anthropic, llama-server and
+ * vLLM.
  */
 #include "provider.h"
 
@@ -110,8 +111,8 @@ static bool may_refine(int status)
 void sl_provider_failure_from_json(int http_status, const json_t *error_object,
                                    struct sl_provider_failure *out)
 {
-    *out = (struct sl_provider_failure){.outcome = http_status == 0 ? SL_CLOUD_STREAM_ERROR
-                                                                    : outcome_of_status(http_status)};
+    *out = (struct sl_provider_failure){
+        .outcome = http_status == 0 ? SL_CLOUD_STREAM_ERROR : outcome_of_status(http_status)};
     struct sl_slice code = sl_provider_text(json_object_get(error_object, "code"));
     struct sl_slice type = sl_provider_text(json_object_get(error_object, "type"));
     struct sl_slice message = json_is_string(error_object)

@@ -52,15 +52,14 @@ static enum sl_err write_body(const struct sl_provider_ask *ask, struct sl_buf *
     const char *name;
     json_t *value;
     json_t *body = (json_t *)ask->body; /* jansson's iteration takes no const; it only reads */
-    json_object_foreach(body, name, value)
-        if (err == SL_OK && !is_own_member(name, has_prefill))
-            err = write_member(out, name, value);
+    json_object_foreach(body, name, value) if (err == SL_OK && !is_own_member(name, has_prefill))
+        err = write_member(out, name, value);
     if (err == SL_OK && has_prefill)
         err = write_prefilled_messages(ask, out);
     /* Usage is always asked for: it is what costs and budgets are counted by. */
     if (err == SL_OK && ask->is_streaming)
-        err = sl_buf_append_text(out,
-                                 ",\"stream\":true,\"stream_options\":{\"include_usage\":true}");
+        err =
+            sl_buf_append_text(out, ",\"stream\":true,\"stream_options\":{\"include_usage\":true}");
     return err == SL_OK ? sl_buf_append_char(out, '}') : err;
 }
 
@@ -68,8 +67,9 @@ enum sl_err sl_provider_openai_body(const struct sl_provider_ask *ask, struct sl
                                     struct sl_error *error)
 {
     enum sl_err err = write_body(ask, out);
-    return err == SL_OK ? SL_OK : sl_error_set(error, err, "the request for %s could not be written",
-                                               ask->config->name);
+    return err == SL_OK ? SL_OK
+                        : sl_error_set(error, err, "the request for %s could not be written",
+                                       ask->config->name);
 }
 
 /* ---- Reading ---- */
@@ -77,10 +77,10 @@ enum sl_err sl_provider_openai_body(const struct sl_provider_ask *ask, struct sl
 static void note_usage(struct sl_provider_reader *reader, const json_t *usage)
 {
     if (json_is_object(usage))
-        reader->usage = (struct sl_usage){
-            .prompt_tokens = sl_provider_count(usage, "prompt_tokens"),
-            .completion_tokens = sl_provider_count(usage, "completion_tokens"),
-            .is_known = true};
+        reader->usage =
+            (struct sl_usage){.prompt_tokens = sl_provider_count(usage, "prompt_tokens"),
+                              .completion_tokens = sl_provider_count(usage, "completion_tokens"),
+                              .is_known = true};
 }
 
 static enum sl_err emit_text(struct sl_provider_reader *reader, uint32_t choice,
@@ -88,9 +88,9 @@ static enum sl_err emit_text(struct sl_provider_reader *reader, uint32_t choice,
 {
     if (!json_is_string(value))
         return SL_OK;
-    return sl_provider_emit(reader, &(struct sl_delta){.kind = kind,
-                                                       .choice = choice,
-                                                       .text = sl_provider_text(value)});
+    return sl_provider_emit(
+        reader,
+        &(struct sl_delta){.kind = kind, .choice = choice, .text = sl_provider_text(value)});
 }
 
 static enum sl_err emit_tool_calls(struct sl_provider_reader *reader, uint32_t choice,
@@ -107,13 +107,13 @@ static enum sl_err emit_tool_calls(struct sl_provider_reader *reader, uint32_t c
             continue;
         }
         err = sl_provider_emit(
-            reader,
-            &(struct sl_delta){.kind = SL_DELTA_TOOL_CALL,
-                               .choice = choice,
-                               .tool_call = (uint32_t)idx,
-                               .tool_call_id = sl_provider_text(json_object_get(call, "id")),
-                               .tool_call_name = sl_provider_text(json_object_get(function, "name")),
-                               .text = sl_provider_text(json_object_get(function, "arguments"))});
+            reader, &(struct sl_delta){
+                        .kind = SL_DELTA_TOOL_CALL,
+                        .choice = choice,
+                        .tool_call = (uint32_t)idx,
+                        .tool_call_id = sl_provider_text(json_object_get(call, "id")),
+                        .tool_call_name = sl_provider_text(json_object_get(function, "name")),
+                        .text = sl_provider_text(json_object_get(function, "arguments"))});
     }
     return err;
 }
@@ -144,10 +144,10 @@ static enum sl_err emit_finish(struct sl_provider_reader *reader, uint32_t choic
         reader->failure.outcome = SL_CLOUD_STREAM_ERROR;
         return SL_ERR_UPSTREAM;
     }
-    return sl_provider_emit(reader, &(struct sl_delta){.kind = SL_DELTA_FINISH,
-                                                       .choice = choice,
-                                                       .finish_reason =
-                                                           sl_finish_reason_parse(word)});
+    return sl_provider_emit(reader,
+                            &(struct sl_delta){.kind = SL_DELTA_FINISH,
+                                               .choice = choice,
+                                               .finish_reason = sl_finish_reason_parse(word)});
 }
 
 static enum sl_err emit_choice(struct sl_provider_reader *reader, const json_t *choice,

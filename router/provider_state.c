@@ -24,7 +24,7 @@
 
 #define PROVIDERS_MAX 64
 #define MODELS_MAX 256
-#define LATENCIES_MAX 64      /* a quantile of 0.95 rests on three of them; older ones are stale */
+#define LATENCIES_MAX 64       /* a quantile of 0.95 rests on three of them; older ones are stale */
 #define LATENCIES_FOR_HEDGE 16 /* fewer say nothing about a high quantile */
 
 struct model_state {
@@ -178,8 +178,8 @@ bool sl_provider_states_would_admit(struct sl_provider_states *states,
 {
     pthread_mutex_lock(&states->lock);
     const struct model_state *model = find_model(states, config->name, model_name, now_ms);
-    bool is_admitted = now_ms >= model->cool_until_ms &&
-                       !sl_breaker_would_refuse(&model->breaker, now_ms);
+    bool is_admitted =
+        now_ms >= model->cool_until_ms && !sl_breaker_would_refuse(&model->breaker, now_ms);
     pthread_mutex_unlock(&states->lock);
     return is_admitted;
 }

@@ -20,13 +20,14 @@ void sl_provider_states_free(struct sl_provider_states *states);
 
 struct sl_provider_admission {
     enum sl_breaker_verdict verdict;
-    bool is_cooling; /* REFUSE because of a Retry-After, not of the breaker */
+    bool is_cooling;      /* REFUSE because of a Retry-After, not of the breaker */
     uint64_t again_at_ms; /* REFUSE: when asking may be allowed; 0: unknown */
 };
 /* `ignores_cooling`: the caller has waited as long as it was told to. */
-struct sl_provider_admission sl_provider_states_admit(
-    struct sl_provider_states *states, const struct sl_cloud_provider_config *config,
-    const char *model, bool ignores_cooling, uint64_t now_ms);
+struct sl_provider_admission sl_provider_states_admit(struct sl_provider_states *states,
+                                                      const struct sl_cloud_provider_config *config,
+                                                      const char *model, bool ignores_cooling,
+                                                      uint64_t now_ms);
 /* The same question without taking the probe's place. */
 bool sl_provider_states_would_admit(struct sl_provider_states *states,
                                     const struct sl_cloud_provider_config *config,
@@ -35,8 +36,8 @@ bool sl_provider_states_would_admit(struct sl_provider_states *states,
 /* ---- What became of it ---- */
 
 struct sl_provider_note {
-    bool says_nothing;       /* cancelled: only the probe's place is given back */
-    bool failed;             /* counts against the breaker */
+    bool says_nothing; /* cancelled: only the probe's place is given back */
+    bool failed;       /* counts against the breaker */
     bool was_probe;
     bool is_network_outcome; /* whether the network was reached is known */
     bool reached;
@@ -73,7 +74,6 @@ enum sl_err sl_provider_states_key(struct sl_provider_states *states,
 
 enum sl_breaker_state sl_provider_states_breaker(struct sl_provider_states *states,
                                                  const char *name);
-enum sl_network sl_provider_states_network(struct sl_provider_states *states,
-                                                 uint64_t now_ms);
+enum sl_network sl_provider_states_network(struct sl_provider_states *states, uint64_t now_ms);
 
 #endif

@@ -33,7 +33,8 @@
 /* Two of libcurl's largest write calls and some: enough that a caller which is scheduled late does
  * not stop a fast stream, small enough for hundreds of streams. */
 #define TRANSFER_PENDING_MAX (256u * 1024)
-#define TRANSFER_POLL_MS 1000 /* a wake-up always comes through curl_multi_wakeup; this is a belt */
+#define TRANSFER_POLL_MS 1000 /* a wake-up always comes through curl_multi_wakeup; this is a belt  \
+                               */
 
 struct sl_transfer_inbox {
     pthread_mutex_t lock; /* guards has_news, and `state` and `pending` of its transfers */
@@ -354,8 +355,8 @@ static bool set_security_options(CURL *easy, const struct sl_transfer_request *r
         is_fine &= curl_easy_setopt(easy, CURLOPT_CAPATH, NULL) == CURLE_OK;
     }
     if (request->pinned_public_key != NULL)
-        is_fine &= curl_easy_setopt(easy, CURLOPT_PINNEDPUBLICKEY, request->pinned_public_key) ==
-                   CURLE_OK;
+        is_fine &=
+            curl_easy_setopt(easy, CURLOPT_PINNEDPUBLICKEY, request->pinned_public_key) == CURLE_OK;
     return is_fine;
 }
 
@@ -380,7 +381,8 @@ static bool set_exchange_options(struct sl_transfer *transfer,
         return is_fine && curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L) == CURLE_OK;
 
     /* Streams to one host share a connection as soon as the first handshake says HTTP/2. */
-    is_fine &= curl_easy_setopt(easy, CURLOPT_PIPEWAIT, request->offers_http2 ? 1L : 0L) == CURLE_OK;
+    is_fine &=
+        curl_easy_setopt(easy, CURLOPT_PIPEWAIT, request->offers_http2 ? 1L : 0L) == CURLE_OK;
     is_fine &= curl_easy_setopt(easy, CURLOPT_POST, 1L) == CURLE_OK;
     is_fine &= curl_easy_setopt(easy, CURLOPT_POSTFIELDS,
                                 transfer->body.data != NULL ? transfer->body.data : "") == CURLE_OK;
@@ -545,8 +547,8 @@ static void hub_finish_with(struct sl_transfer_hub *hub, struct sl_transfer *tra
 {
     struct sl_transfer_status state;
     sl_transfer_status(transfer, &state);
-    const char *text = transfer->curl_error[0] != '\0' ? transfer->curl_error
-                                                       : curl_easy_strerror(code);
+    const char *text =
+        transfer->curl_error[0] != '\0' ? transfer->curl_error : curl_easy_strerror(code);
     hub_finish(hub, transfer, failure_of(code, &state), code == CURLE_OK ? "" : text);
 }
 

@@ -146,8 +146,8 @@ void mock_certificates_make(enum mock_cert_fault fault, struct mock_certificates
     gnutls_x509_crt_t ca = make_ca(ca_key);
     gnutls_x509_crt_t other = make_ca(other_key);
     bool is_untrusted = fault == MOCK_CERT_UNTRUSTED;
-    gnutls_x509_crt_t server = make_server(fault, key, is_untrusted ? other : ca,
-                                           is_untrusted ? other_key : ca_key);
+    gnutls_x509_crt_t server =
+        make_server(fault, key, is_untrusted ? other : ca, is_untrusted ? other_key : ca_key);
     out->ca_pem = pem_of(ca);
     out->cert_pem = pem_of(server);
     must(gnutls_x509_privkey_export2(key, GNUTLS_X509_FMT_PEM, &datum), "PEM");

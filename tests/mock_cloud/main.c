@@ -48,6 +48,8 @@ struct options {
     const char *listen;
     const char *record;
     const char *ca_out;
+    const char *cert_out;
+    const char *key_out;
     const char *cert_file;
     const char *key_file;
     enum mock_cert_fault cert_fault;
@@ -116,7 +118,8 @@ static void apply_faults(const char *model, char as[NAME_MAX_BYTES])
     pthread_mutex_lock(&server.lock);
     for (size_t i = 0; i < server.fault_count; i++) {
         struct fault *fault = &server.faults[i];
-        if (fault->left == 0 || (strcmp(fault->model, "*") != 0 && strcmp(fault->model, model) != 0))
+        if (fault->left == 0 ||
+            (strcmp(fault->model, "*") != 0 && strcmp(fault->model, model) != 0))
             continue;
         if (fault->left > 0)
             fault->left--;
@@ -262,8 +265,7 @@ static enum MHD_Result send_script(struct MHD_Connection *connection, struct exc
         MHD_add_response_header(response, "Retry-After", script->retry_after);
     if (script->retry_after_ms[0] != '\0')
         MHD_add_response_header(response, "retry-after-ms", script->retry_after_ms);
-    enum MHD_Result result =
-        MHD_queue_response(connection, (unsigned)script->status, response);
+    enum MHD_Result result = MHD_queue_response(connection, (unsigned)script->status, response);
     MHD_destroy_response(response);
     return result;
 }
@@ -389,8 +391,8 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
         if (exchange == NULL)
             return MHD_NO;
         sl_buf_init(&exchange->body, BODY_BYTES_MAX);
-        exchange->fd = (int)MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)
-                           ->connect_fd;
+        exchange->fd =
+            (int)MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
         int yes = 1;
         setsockopt(exchange->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
         *state = exchange;
@@ -437,6 +439,8 @@ static void usage(FILE *out)
           "  --listen ADDRESS:PORT   default 127.0.0.1:0; the port is printed\n"
           "  --record FILE           every request is appended to it\n"
           "  --ca-out FILE           the CA certificate that clients shall trust\n"
+          "  --cert-out FILE         the server's certificate\n"
+          "  --key-out FILE          and its key, for a proxy in front\n"
           "  --cert FILE --key FILE  use these instead of making certificates\n"
           "  --cert-fault FAULT      wrong-host, expired, untrusted\n"
           "  --style STYLE           answers of models that are no scenario: echo, canned\n"
@@ -462,22 +466,49 @@ static void parse_options(int argc, char **argv, struct options *out)
         {"listen", required_argument, NULL, 'l'},   {"record", required_argument, NULL, 'r'},
         {"ca-out", required_argument, NULL, 'c'},   {"cert", required_argument, NULL, 'C'},
         {"key", required_argument, NULL, 'K'},      {"cert-fault", required_argument, NULL, 'f'},
+        {"cert-out", required_argument, NULL, 'O'}, {"key-out", required_argument, NULL, 'P'},
         {"style", required_argument, NULL, 's'},    {"plain", no_argument, NULL, 'p'},
         {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0}};
     *out = (struct options){.listen = "127.0.0.1:0", .style = MOCK_ECHO};
     int option;
     while ((option = getopt_long(argc, argv, "", table, NULL)) != -1) {
         switch (option) {
-        case 'l': out->listen = optarg; break;
-        case 'r': out->record = optarg; break;
-        case 'c': out->ca_out = optarg; break;
-        case 'C': out->cert_file = optarg; break;
-        case 'K': out->key_file = optarg; break;
-        case 'f': out->cert_fault = parse_cert_fault(optarg); break;
-        case 's': out->style = strcmp(optarg, "canned") == 0 ? MOCK_CANNED : MOCK_ECHO; break;
-        case 'p': out->is_plain = true; break;
-        case 'h': usage(stdout); exit(EXIT_SUCCESS);
-        default: usage(stderr); exit(2);
+        case 'l':
+            out->listen = optarg;
+            break;
+        case 'r':
+            out->record = optarg;
+            break;
+        case 'c':
+            out->ca_out = optarg;
+            break;
+        case 'O':
+            out->cert_out = optarg;
+            break;
+        case 'P':
+            out->key_out = optarg;
+            break;
+        case 'C':
+            out->cert_file = optarg;
+            break;
+        case 'K':
+            out->key_file = optarg;
+            break;
+        case 'f':
+            out->cert_fault = parse_cert_fault(optarg);
+            break;
+        case 's':
+            out->style = strcmp(optarg, "canned") == 0 ? MOCK_CANNED : MOCK_ECHO;
+            break;
+        case 'p':
+            out->is_plain = true;
+            break;
+        case 'h':
+            usage(stdout);
+            exit(EXIT_SUCCESS);
+        default:
+            usage(stderr);
+            exit(2);
         }
     }
     if ((out->cert_file == NULL) != (out->key_file == NULL))
@@ -518,6 +549,16 @@ static char *read_file(const char *path)
     return sl_buf_take(&text, NULL);
 }
 
+/* `path` NULL: not wanted. */
+static void write_file(const char *path, const char *text)
+{
+    if (path == NULL)
+        return;
+    FILE *file = fopen(path, "wb");
+    if (file == NULL || fputs(text, file) < 0 || fclose(file) != 0)
+        fail(path, strerror(errno));
+}
+
 static void get_certificates(const struct options *options, struct mock_certificates *out)
 {
     if (options->cert_file != NULL) {
@@ -527,11 +568,9 @@ static void get_certificates(const struct options *options, struct mock_certific
     } else {
         mock_certificates_make(options->cert_fault, out);
     }
-    if (options->ca_out == NULL)
-        return;
-    FILE *file = fopen(options->ca_out, "wb");
-    if (file == NULL || fputs(out->ca_pem, file) < 0 || fclose(file) != 0)
-        fail(options->ca_out, strerror(errno));
+    write_file(options->ca_out, out->ca_pem);
+    write_file(options->cert_out, out->cert_pem);
+    write_file(options->key_out, out->key_pem);
 }
 
 static struct MHD_Daemon *start(const struct options *options,
@@ -539,10 +578,9 @@ static struct MHD_Daemon *start(const struct options *options,
 {
     struct sockaddr_in address = parse_listen(options->listen);
     unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL;
-    struct MHD_OptionItem tls[] = {
-        {MHD_OPTION_HTTPS_MEM_KEY, 0, certificates->key_pem},
-        {MHD_OPTION_HTTPS_MEM_CERT, 0, certificates->cert_pem},
-        {MHD_OPTION_END, 0, NULL}};
+    struct MHD_OptionItem tls[] = {{MHD_OPTION_HTTPS_MEM_KEY, 0, certificates->key_pem},
+                                   {MHD_OPTION_HTTPS_MEM_CERT, 0, certificates->cert_pem},
+                                   {MHD_OPTION_END, 0, NULL}};
     struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
     if (!options->is_plain)
         flags |= MHD_USE_TLS;

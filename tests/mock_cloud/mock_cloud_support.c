@@ -27,7 +27,7 @@ static void fail(const char *what)
 static void run_child(const struct mock_cloud *cloud, const char *listen_at,
                       const char *const *arguments, int out_fd)
 {
-    const char *argv[ARGUMENTS_MAX] = {SLUICE_MOCK_CLOUD, "--listen", listen_at,  "--ca-out",
+    const char *argv[ARGUMENTS_MAX] = {SLUICE_MOCK_CLOUD, "--listen", listen_at,         "--ca-out",
                                        cloud->ca_file,    "--record", cloud->record_file};
     size_t count = 7;
     for (size_t i = 0; arguments != NULL && arguments[i] != NULL && count < ARGUMENTS_MAX - 1; i++)

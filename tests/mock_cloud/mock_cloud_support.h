@@ -18,8 +18,8 @@
 struct mock_cloud {
     pid_t pid;
     unsigned port;
-    char folder[64];      /* removed at stop */
-    char base_url[64];    /* https://127.0.0.1:PORT/v1 */
+    char folder[64];   /* removed at stop */
+    char base_url[64]; /* https://127.0.0.1:PORT/v1 */
     char ca_file[96];
     char record_file[96]; /* every byte it received */
     char pin[80];         /* of its key, as curl writes pins; "" with --plain or --cert */

@@ -28,9 +28,18 @@ struct part {
     int value; /* PART_ANSWER: which; PART_NUMBER: default, or MOCK_NEVER where one is needed */
 };
 
-#define FLAG(name, field) {name, PART_FLAG, offsetof(struct mock_scenario, field), 0}
-#define NUMBER(name, field) {name, PART_NUMBER, offsetof(struct mock_scenario, field), MOCK_NEVER}
-#define DURATION(name, field) {name, PART_DURATION, offsetof(struct mock_scenario, field), 0}
+#define FLAG(name, field)                                                                          \
+    {                                                                                              \
+        name, PART_FLAG, offsetof(struct mock_scenario, field), 0                                  \
+    }
+#define NUMBER(name, field)                                                                        \
+    {                                                                                              \
+        name, PART_NUMBER, offsetof(struct mock_scenario, field), MOCK_NEVER                       \
+    }
+#define DURATION(name, field)                                                                      \
+    {                                                                                              \
+        name, PART_DURATION, offsetof(struct mock_scenario, field), 0                              \
+    }
 
 static const struct part parts[] = {
     {"echo", PART_ANSWER, 0, MOCK_ECHO},

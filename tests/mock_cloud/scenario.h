@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What the simulator shall do with a request, said by the model's name: "mock-" and parts joined by
- * '+', e.g. "mock-429-once+retry-after-2" or "mock-words-60+cut-40". A name that does not begin with
- * "mock-" gives the plain answer.
+ * '+', e.g. "mock-429-once+retry-after-2" or "mock-words-60+cut-40". A name that does not begin
+ * with "mock-" gives the plain answer.
  *
  *   answers    echo             the last user message again (so placeholders come back)
  *              canned           says that it is a simulation, then echoes

@@ -38,7 +38,10 @@ void mock_script_sleep(struct mock_script *script, int ms)
         add_step(script, MOCK_SLEEP)->ms = ms;
 }
 
-void mock_script_cut(struct mock_script *script) { add_step(script, MOCK_CUT); }
+void mock_script_cut(struct mock_script *script)
+{
+    add_step(script, MOCK_CUT);
+}
 
 void mock_script_repiece(struct mock_script *script, size_t piece_bytes)
 {

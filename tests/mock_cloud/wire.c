@@ -264,8 +264,8 @@ static bool write_pieces(struct answer *answer)
     do {
         if (!write_token_faults(answer, tokens))
             return false;
-        mock_script_sleep(answer->script,
-                          tokens == 0 ? answer->scenario->first_token_ms : answer->scenario->token_ms);
+        mock_script_sleep(answer->script, tokens == 0 ? answer->scenario->first_token_ms
+                                                      : answer->scenario->token_ms);
         size_t len = answer->text.len > 0 ? piece_len(answer, at) : 0;
         if (len > 0)
             write_text_piece(answer, (struct sl_slice){answer->text.data + at, len});
@@ -284,9 +284,9 @@ static const char *finish_reason(const struct answer *answer)
 
 static char *tool_arguments(const struct answer *answer)
 {
-    json_t *object = json_pack("{s:o}", "query",
-                               json_stringn(answer->text.data != NULL ? answer->text.data : "",
-                                            answer->text.len));
+    json_t *object = json_pack(
+        "{s:o}", "query",
+        json_stringn(answer->text.data != NULL ? answer->text.data : "", answer->text.len));
     char *text = json_dumps(object, JSON_COMPACT);
     json_decref(object);
     return text;
@@ -349,8 +349,8 @@ static void write_anthropic_tool_use(struct answer *answer)
     char *arguments = tool_arguments(answer);
     write_json_event(answer, "content_block_start",
                      json_pack("{s:s,s:i,s:{s:s,s:s,s:s,s:{}}}", "type", "content_block_start",
-                               "index", 1, "content_block", "type", "tool_use", "id",
-                               "toolu_mock1", "name", answer->tool_name, "input"));
+                               "index", 1, "content_block", "type", "tool_use", "id", "toolu_mock1",
+                               "name", answer->tool_name, "input"));
     write_json_event(answer, "content_block_delta",
                      json_pack("{s:s,s:i,s:{s:s,s:s}}", "type", "content_block_delta", "index", 1,
                                "delta", "type", "input_json_delta", "partial_json", arguments));
@@ -398,10 +398,10 @@ static json_t *whole_openai(const struct answer *answer)
             : json_pack("{s:s,s:s%}", "role", "assistant", "content",
                         answer->text.data != NULL ? answer->text.data : "", answer->text.len);
     free(arguments);
-    json_t *whole = json_pack("{s:s,s:s,s:i,s:s,s:[{s:i,s:o,s:s}]}", "id", "chatcmpl-mock",
-                              "object", "chat.completion", "created", 1700000000, "model",
-                              answer->model, "choices", "index", 0, "message", message,
-                              "finish_reason", finish_reason(answer));
+    json_t *whole =
+        json_pack("{s:s,s:s,s:i,s:s,s:[{s:i,s:o,s:s}]}", "id", "chatcmpl-mock", "object",
+                  "chat.completion", "created", 1700000000, "model", answer->model, "choices",
+                  "index", 0, "message", message, "finish_reason", finish_reason(answer));
     if (!answer->scenario->has_no_usage)
         json_object_set_new(whole, "usage", openai_usage(answer));
     return whole;

@@ -58,7 +58,8 @@ static void *run_stream(void *ctx)
     struct stream *stream = ctx;
     struct sl_cloud_result result;
     struct sl_error error = {0};
-    json_t *body = json_pack("{s:[{s:s,s:s}]}", "messages", "role", "user", "content", "what time is it?");
+    json_t *body =
+        json_pack("{s:[{s:s,s:s}]}", "messages", "role", "user", "content", "what time is it?");
     struct sl_scrubbed *scrubbed = sl_scrubbed_create(body);
     struct sl_cloud_call call = {.body = scrubbed,
                                  .targets = &target,
@@ -131,8 +132,8 @@ static void run_round(struct stream *streams, size_t count, size_t round, uint64
             scratch[firsts++] = streams[i].delays_ns[0];
     }
     printf("round %zu: %zu streams, %zu failed, %.1f s, cpu %.2f s, resident %ld KiB\n", round,
-           count, failed, (double)(sl_monotonic_ms() - start_ms) / 1000,
-           cpu_seconds() - cpu_before, resident_kib());
+           count, failed, (double)(sl_monotonic_ms() - start_ms) / 1000, cpu_seconds() - cpu_before,
+           resident_kib());
     print_quantiles("first token, added", scratch, firsts);
     for (size_t i = 0; i < count; i++)
         for (size_t j = 0; j < streams[i].token_count; j++)

@@ -50,9 +50,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct sl_slice bytes = {(const char *)data + 1, size - 1};
     uint32_t ms;
     switch (data[0] % 4) {
-    case 0: read_answer(SL_CLOUD_KIND_OPENAI, bytes); break;
-    case 1: read_answer(SL_CLOUD_KIND_ANTHROPIC, bytes); break;
-    case 2: read_failure(bytes); break;
+    case 0:
+        read_answer(SL_CLOUD_KIND_OPENAI, bytes);
+        break;
+    case 1:
+        read_answer(SL_CLOUD_KIND_ANTHROPIC, bytes);
+        break;
+    case 2:
+        read_failure(bytes);
+        break;
     default:
         if (sl_retry_after_parse(bytes, 1700000000, &ms) && ms > 86400u * 1000)
             abort();

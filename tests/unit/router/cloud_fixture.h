@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What the tests of the cloud leg share: a simulator over TLS, a primary and a backup provider with
- * short timeouts, and a call whose sink keeps what it was given. Header only, one test program each.
+ * short timeouts, and a call whose sink keeps what it was given. Header only, one test program
+ * each.
  */
 #ifndef CLOUD_FIXTURE_H
 #define CLOUD_FIXTURE_H
@@ -89,7 +90,10 @@ __attribute__((unused)) static void fixture_start_with(const char *const *argume
     fixture.patience_ms = 30000;
 }
 
-__attribute__((unused)) static void fixture_start(void) { fixture_start_with(NULL); }
+__attribute__((unused)) static void fixture_start(void)
+{
+    fixture_start_with(NULL);
+}
 
 static void fixture_forget_call(void)
 {

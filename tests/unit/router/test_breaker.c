@@ -7,11 +7,8 @@
 #include "retry_budget.h"
 #include "test_support.h"
 
-static const struct sl_breaker_settings settings = {.failures = 5,
-                                                    .failure_ratio = 0.5,
-                                                    .window_ms = 30000,
-                                                    .open_ms = 5000,
-                                                    .open_max_ms = 20000};
+static const struct sl_breaker_settings settings = {
+    .failures = 5, .failure_ratio = 0.5, .window_ms = 30000, .open_ms = 5000, .open_max_ms = 20000};
 
 /* A breaker that opened at `at_ms`. */
 static struct sl_breaker opened(uint64_t at_ms)

@@ -150,8 +150,8 @@ END_TEST
 
 /* ---- Streams ---- */
 
-static const char *const cuttings[] = {"mock-wire-1", "mock-wire-7", "mock-split-1", "mock-cutat-5",
-                                       "mock-crlf",   "mock-crlf+wire-3"};
+static const char *const cuttings[] = {"mock-wire-1",  "mock-wire-7", "mock-split-1",
+                                       "mock-cutat-5", "mock-crlf",   "mock-crlf+wire-3"};
 
 START_TEST(the_way_a_stream_is_cut_does_not_matter)
 {
@@ -222,6 +222,16 @@ START_TEST(the_deadline_of_the_call_is_kept)
 }
 END_TEST
 
+START_TEST(impatient_clients_do_not_open_the_breaker)
+{
+    fixture.target_count = 1;
+    fixture.patience_ms = 60;
+    for (int i = 0; i < 10; i++)
+        ck_assert_int_eq(ask("mock-silent"), SL_ERR_UPSTREAM_TIMEOUT);
+    ck_assert_int_eq(sl_cloud_breaker_state(fixture.cloud, "primary"), SL_BREAKER_CLOSED);
+}
+END_TEST
+
 START_TEST(a_large_answer_is_refused_and_not_truncated)
 {
     /* 16 KiB of text against a cap of 1 KiB. */
@@ -286,8 +296,8 @@ END_TEST
 START_TEST(tool_calls_come_back_in_pieces)
 {
     fixture.asking = (enum asking)_i;
-    fixture.extra = json_pack("{s:[{s:s,s:{s:s}}]}", "tools", "type", "function", "function",
-                              "name", "lookup");
+    fixture.extra =
+        json_pack("{s:[{s:s,s:{s:s}}]}", "tools", "type", "function", "function", "name", "lookup");
     ck_assert_int_eq(ask_text("mock-tool+split-1", "who is <PERSON_1>?"), SL_OK);
     const struct sl_choice *choice = &fixture.result.answer.choices[0];
     ck_assert_uint_eq(choice->tool_call_count, 1);
@@ -323,8 +333,8 @@ START_TEST(anthropic_tools_are_translated_both_ways)
 {
     fixture.asking = (enum asking)_i;
     fixture.primary.kind = SL_CLOUD_KIND_ANTHROPIC;
-    fixture.extra = json_pack("{s:[{s:s,s:{s:s}}]}", "tools", "type", "function", "function",
-                              "name", "lookup");
+    fixture.extra =
+        json_pack("{s:[{s:s,s:{s:s}}]}", "tools", "type", "function", "function", "name", "lookup");
     ck_assert_int_eq(ask_text("mock-tool", "who?"), SL_OK);
     const struct sl_choice *choice = &fixture.result.answer.choices[0];
     ck_assert_uint_eq(choice->tool_call_count, 1);
@@ -455,13 +465,13 @@ START_TEST(a_dead_provider_makes_the_network_offline_and_a_probe_ends_it)
     ck_assert_int_eq(ask("mock-echo"), SL_ERR_UPSTREAM);
     ck_assert_int_eq(outcome(0), SL_CLOUD_CONNECT_FAILED);
     ck_assert_int_eq(sl_cloud_network_state(fixture.cloud), SL_NETWORK_OFFLINE);
-    ck_assert_int_eq(sl_cloud_probe(fixture.cloud, &fixture.primary, sl_monotonic_ms() + 1000,
-                                    &error),
-                     SL_ERR_UPSTREAM);
+    ck_assert_int_eq(
+        sl_cloud_probe(fixture.cloud, &fixture.primary, sl_monotonic_ms() + 1000, &error),
+        SL_ERR_UPSTREAM);
     mock_cloud_restart(&fixture.mock);
-    ck_assert_msg(sl_cloud_probe(fixture.cloud, &fixture.primary, sl_monotonic_ms() + 2000,
-                                 &error) == SL_OK,
-                  "%s", error.message);
+    ck_assert_msg(
+        sl_cloud_probe(fixture.cloud, &fixture.primary, sl_monotonic_ms() + 2000, &error) == SL_OK,
+        "%s", error.message);
     ck_assert_int_eq(sl_cloud_network_state(fixture.cloud), SL_NETWORK_DEGRADED);
     ck_assert_uint_eq(mock_cloud_count(&fixture.mock, NULL), 0); /* a probe says nothing */
 }
@@ -475,9 +485,9 @@ START_TEST(no_cloud_means_no_connection)
     ck_assert_int_eq(sl_cloud_create(&(struct sl_cloud_options){0}, &fixture.cloud, &error), SL_OK);
     ck_assert(sl_cloud_is_disabled(fixture.cloud));
     ck_assert_int_eq(ask("mock-echo"), SL_ERR_ROUTE_UNAVAILABLE);
-    ck_assert_int_eq(sl_cloud_probe(fixture.cloud, &fixture.primary, sl_monotonic_ms() + 1000,
-                                    &error),
-                     SL_ERR_ROUTE_UNAVAILABLE);
+    ck_assert_int_eq(
+        sl_cloud_probe(fixture.cloud, &fixture.primary, sl_monotonic_ms() + 1000, &error),
+        SL_ERR_ROUTE_UNAVAILABLE);
     ck_assert_int_eq(sl_cloud_network_state(fixture.cloud), SL_NETWORK_OFFLINE);
     check_nothing_was_sent();
 }
@@ -497,8 +507,8 @@ START_TEST(egress_and_tokens_are_counted)
     sl_buf_init(&text, 1 << 20);
     ck_assert_int_eq(sl_metric_render(&text), SL_OK);
     ck_assert_ptr_nonnull(strstr(text.data, "sluice_egress_bytes_total{provider=\"primary\"}"));
-    ck_assert_ptr_nonnull(
-        strstr(text.data, "sluice_cloud_attempts_total{provider=\"primary\",outcome=\"served\"} 1"));
+    ck_assert_ptr_nonnull(strstr(
+        text.data, "sluice_cloud_attempts_total{provider=\"primary\",outcome=\"served\"} 1"));
     ck_assert_ptr_nonnull(strstr(text.data, "gen_ai_client_token_usage_sum{"));
     ck_assert_ptr_nonnull(strstr(text.data, "sluice_breaker_state{provider=\"primary\"} 0"));
     sl_buf_clear(&text);
@@ -535,6 +545,7 @@ int main(void)
     tcase_add_test(tcase, a_sink_that_stops_stops_the_provider);
     tcase_add_loop_test(tcase, a_client_that_leaves_ends_the_call_at_once, 0, 3);
     tcase_add_test(tcase, the_deadline_of_the_call_is_kept);
+    tcase_add_test(tcase, impatient_clients_do_not_open_the_breaker);
     tcase_add_test(tcase, a_large_answer_is_refused_and_not_truncated);
     tcase_add_test(tcase, a_slow_client_holds_the_provider_back);
     tcase_add_loop_test(tcase, tool_calls_come_back_in_pieces, 0, ASKING_COUNT);

@@ -272,9 +272,8 @@ END_TEST
 
 START_TEST(only_the_served_answer_is_named_and_billed)
 {
-    static const struct sl_cloud_model_config dear = {.name = "mock-503",
-                                                      .usd_per_1k_prompt_tokens = 1000,
-                                                      .usd_per_1k_completion_tokens = 1000};
+    static const struct sl_cloud_model_config dear = {
+        .name = "mock-503", .usd_per_1k_prompt_tokens = 1000, .usd_per_1k_completion_tokens = 1000};
     static const struct sl_cloud_model_config cheap = {.name = "mock-words-60",
                                                        .usd_per_1k_completion_tokens = 1};
     fixture.asking = (enum asking)_i;
@@ -338,8 +337,8 @@ START_TEST(a_broken_stream_is_continued_by_prefill)
     ck_assert_int_eq(ask("mock-cut-40+token-2ms"), SL_OK);
     ck_assert_str_eq(answer_text(&fixture.given), words(60));
     json_t *log = mock_cloud_requests(&fixture.mock);
-    const char *body = json_string_value(json_object_get(
-        json_array_get(json_object_get(log, "requests"), 1), "body"));
+    const char *body = json_string_value(
+        json_object_get(json_array_get(json_object_get(log, "requests"), 1), "body"));
     ck_assert_ptr_nonnull(strstr(body, "\"role\":\"assistant\",\"content\":\"word1 word2"));
     json_decref(log);
 }

@@ -22,7 +22,10 @@ static void setup(void)
     sl_provider_reader_init(&reader, SL_CLOUD_KIND_ANTHROPIC, 1, keep, &answer);
 }
 
-static void teardown(void) { sl_answer_clear(&answer); }
+static void teardown(void)
+{
+    sl_answer_clear(&answer);
+}
 
 static void feed(const char *data)
 {
@@ -221,10 +224,11 @@ START_TEST(whole_messages_are_read)
     ck_assert_int_eq(
         sl_provider_read_whole(
             &reader,
-            SL_SLICE("{\"type\":\"message\",\"model\":\"c\",\"content\":[{\"type\":\"text\","
-                     "\"text\":\"It\"},{\"type\":\"text\",\"text\":\" is\"},{\"type\":\"tool_use\","
-                     "\"id\":\"t\",\"name\":\"w\",\"input\":{\"a\":1}}],\"stop_reason\":\"max_tokens\","
-                     "\"usage\":{\"input_tokens\":4,\"output_tokens\":2}}")),
+            SL_SLICE(
+                "{\"type\":\"message\",\"model\":\"c\",\"content\":[{\"type\":\"text\","
+                "\"text\":\"It\"},{\"type\":\"text\",\"text\":\" is\"},{\"type\":\"tool_use\","
+                "\"id\":\"t\",\"name\":\"w\",\"input\":{\"a\":1}}],\"stop_reason\":\"max_tokens\","
+                "\"usage\":{\"input_tokens\":4,\"output_tokens\":2}}")),
         SL_OK);
     ck_assert_str_eq(answer.choices[0].content.data, "It is");
     ck_assert_str_eq(answer.choices[0].tool_calls[0].arguments.data, "{\"a\":1}");
@@ -247,7 +251,8 @@ END_TEST
 
 START_TEST(blocks_out_of_range_are_counted_and_skipped)
 {
-    feed("{\"type\":\"content_block_start\",\"index\":-1,\"content_block\":{\"type\":\"tool_use\"}}");
+    feed("{\"type\":\"content_block_start\",\"index\":-1,\"content_block\":{\"type\":\"tool_use\"}"
+         "}");
     feed("{\"type\":\"content_block_delta\",\"index\":256,\"delta\":{\"type\":\"text_delta\"}}");
     feed("{\"type\":\"content_block_stop\"}");
     feed("{\"type\":\"something_new\"}");

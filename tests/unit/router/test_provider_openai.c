@@ -21,7 +21,10 @@ static void setup(void)
     sl_provider_reader_init(&reader, SL_CLOUD_KIND_OPENAI, 1, keep, &answer);
 }
 
-static void teardown(void) { sl_answer_clear(&answer); }
+static void teardown(void)
+{
+    sl_answer_clear(&answer);
+}
 
 static enum sl_err feed(const char *data)
 {
@@ -61,10 +64,11 @@ static void check_json(const json_t *value, const char *expected_text)
 
 START_TEST(the_body_goes_out_as_it_is_with_the_model_replaced)
 {
-    json_t *sent = ask_with("{\"model\":\"auto\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],"
-                            "\"temperature\":0.5,\"stream\":true,\"stream_options\":{\"x\":1},"
-                            "\"vendor_thing\":[1,null]}",
-                            (struct sl_provider_ask){.wire_model = "gpt-4o"});
+    json_t *sent =
+        ask_with("{\"model\":\"auto\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],"
+                 "\"temperature\":0.5,\"stream\":true,\"stream_options\":{\"x\":1},"
+                 "\"vendor_thing\":[1,null]}",
+                 (struct sl_provider_ask){.wire_model = "gpt-4o"});
     check_json(sent, "{\"model\":\"gpt-4o\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],"
                      "\"temperature\":0.5,\"vendor_thing\":[1,null]}");
     json_decref(sent);
@@ -83,9 +87,9 @@ END_TEST
 
 START_TEST(a_prefill_is_the_last_message)
 {
-    json_t *sent = ask_with("{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}",
-                            (struct sl_provider_ask){.wire_model = "m",
-                                                     .prefill = SL_SLICE("I \"think\"")});
+    json_t *sent =
+        ask_with("{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}",
+                 (struct sl_provider_ask){.wire_model = "m", .prefill = SL_SLICE("I \"think\"")});
     check_json(json_object_get(sent, "messages"),
                "[{\"role\":\"user\",\"content\":\"hi\"},"
                "{\"role\":\"assistant\",\"content\":\"I \\\"think\\\"\"}]");
@@ -105,8 +109,11 @@ static enum sl_err build_with(const char *base_url, enum sl_cloud_kind kind, str
     config.name = "test";
     config.base_url = base_url;
     config.kind = kind;
-    struct sl_provider_ask ask = {
-        .config = &config, .wire_model = "m", .body = body, .key = key, .traceparent = "00-ab-cd-01"};
+    struct sl_provider_ask ask = {.config = &config,
+                                  .wire_model = "m",
+                                  .body = body,
+                                  .key = key,
+                                  .traceparent = "00-ab-cd-01"};
     enum sl_err err = sl_provider_build(&ask, &url, &request, &error);
     snprintf(url_out, 256, "%s", url.data != NULL ? url.data : "");
     headers_out[0] = '\0';
@@ -122,8 +129,8 @@ static enum sl_err build_with(const char *base_url, enum sl_cloud_kind kind, str
 START_TEST(urls_and_headers_fit_the_kind)
 {
     char url[256], headers[1024];
-    ck_assert_int_eq(build_with("https://h/v1/", SL_CLOUD_KIND_OPENAI, SL_SLICE("k1"), url, headers),
-                     SL_OK);
+    ck_assert_int_eq(
+        build_with("https://h/v1/", SL_CLOUD_KIND_OPENAI, SL_SLICE("k1"), url, headers), SL_OK);
     ck_assert_str_eq(url, "https://h/v1/chat/completions");
     ck_assert_ptr_nonnull(strstr(headers, "Authorization: Bearer k1\n"));
     ck_assert_ptr_nonnull(strstr(headers, "traceparent: 00-ab-cd-01\n"));
@@ -159,11 +166,11 @@ START_TEST(a_stream_adds_up_to_an_answer)
     ck_assert_int_eq(feed("{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hel\"}}]}"), SL_OK);
     ck_assert_int_eq(feed("{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"lo\"}}]}"), SL_OK);
     ck_assert(!sl_provider_is_finished(&reader));
-    ck_assert_int_eq(
-        feed("{\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}"), SL_OK);
-    ck_assert(sl_provider_is_finished(&reader));
-    ck_assert_int_eq(feed("{\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2}}"),
+    ck_assert_int_eq(feed("{\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}"),
                      SL_OK);
+    ck_assert(sl_provider_is_finished(&reader));
+    ck_assert_int_eq(
+        feed("{\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2}}"), SL_OK);
     ck_assert_int_eq(feed("[DONE]"), SL_OK);
     ck_assert(reader.is_done);
     ck_assert_int_eq(sl_provider_reader_finish(&reader), SL_OK);
@@ -191,7 +198,10 @@ END_TEST
 
 START_TEST(broken_events_are_counted_and_skipped)
 {
-    static const char *const events[] = {"{\"choices\":[{\"del", "nonsense", "[1,2]", "42",
+    static const char *const events[] = {"{\"choices\":[{\"del",
+                                         "nonsense",
+                                         "[1,2]",
+                                         "42",
                                          "{\"choices\":[{\"index\":99,\"delta\":{}}]}",
                                          "{\"choices\":[{\"index\":-1,\"delta\":{}}]}"};
     for (size_t i = 0; i < 6; i++)
@@ -208,8 +218,8 @@ START_TEST(all_choices_must_end)
     ck_assert_int_eq(feed("{\"choices\":[{\"index\":1,\"delta\":{},\"finish_reason\":\"stop\"}]}"),
                      SL_OK);
     ck_assert(!sl_provider_is_finished(&reader));
-    ck_assert_int_eq(feed("{\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"length\"}]}"),
-                     SL_OK);
+    ck_assert_int_eq(
+        feed("{\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"length\"}]}"), SL_OK);
     ck_assert(sl_provider_is_finished(&reader));
 }
 END_TEST
@@ -264,7 +274,8 @@ static const struct {
     {400, "{\"error\":{\"type\":\"exceed_context_size_error\",\"code\":400}}",
      SL_CLOUD_CONTEXT_LENGTH},
     {400,
-     "{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"prompt is too "
+     "{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"prompt is "
+     "too "
      "long: 210000 tokens > 200000 maximum\"}}",
      SL_CLOUD_CONTEXT_LENGTH},
     {400, "{\"error\":{\"message\":\"This model's maximum context length is 4096 tokens\"}}",

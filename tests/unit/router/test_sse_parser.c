@@ -46,8 +46,12 @@ static const struct {
     {"data\n\ndata\ndata\n\ndata:", "|;|\n;"}, /* the last is not closed */
     {"data:test\n\ndata: test\n\n", "|test;|test;"},
     {"event: add\r\ndata: 1\r\n\r\nevent: del\rdata: 2\r\rdata: 3\n\r\n", "add|1;del|2;|3;"},
-    {"\xEF\xBB\xBF" "data: bom\n\n", "|bom;"},
-    {"data: x\n\xEF\xBB\xBF" "data: y\n\n", "|x;"}, /* a mark inside is part of a name */
+    {"\xEF\xBB\xBF"
+     "data: bom\n\n",
+     "|bom;"},
+    {"data: x\n\xEF\xBB\xBF"
+     "data: y\n\n",
+     "|x;"}, /* a mark inside is part of a name */
     {"retry: 10\nunknown: z\nevent: lost\n\ndata: kept\n\n", "|kept;"},
     {"data: {\"a\":\"b:c\"}\n\n", "|{\"a\":\"b:c\"};"},
     {"\n\n\n", ""},
