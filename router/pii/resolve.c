@@ -39,10 +39,26 @@ static int by_start(const void *a, const void *b)
     return x->end > y->end ? -1 : x->end < y->end;
 }
 
-/* What a kind is worth against others: secrets and operators' own kinds first. */
+/* What a kind is worth against others: secrets, operators' own kinds, what has a form, then what is
+ * told by words. */
 static int rank(const struct sl_pii_span *span)
 {
-    return span->kind == SL_PII_SECRET ? 2 : span->kind >= SL_PII_TYPE_COUNT ? 1 : 0;
+    switch (span->kind) {
+    case SL_PII_SECRET:
+        return 3;
+    case SL_PII_PERSON:
+    case SL_PII_LOCATION:
+    case SL_PII_ORG:
+    case SL_PII_DATE:
+    case SL_PII_AGE:
+    case SL_PII_NRP:
+    case SL_PII_TITLE:
+    case SL_PII_DE_PLZ:
+    case SL_PII_UK_POSTCODE:
+        return 0;
+    default:
+        return span->kind >= SL_PII_TYPE_COUNT ? 2 : 1;
+    }
 }
 
 static int by_priority(const void *a, const void *b)
@@ -81,12 +97,63 @@ static size_t place(const struct sl_pii_span *accepted, size_t count,
     return low < count && accepted[low].start < span->end ? SIZE_MAX : low;
 }
 
-/* Resolves one cluster in place; returns how many spans are left. */
+static void insert(struct sl_pii_span *accepted, size_t *count, size_t at,
+                   const struct sl_pii_span *span)
+{
+    memmove(accepted + at + 1, accepted + at, (*count - at) * sizeof *accepted);
+    accepted[at] = *span;
+    (*count)++;
+}
+
+/* An address in which a telephone number was found goes on around it: what is left of a name on
+ * either side of the first accepted span that it touches is kept, if it is more than a sign. */
+static size_t insert_rest(struct sl_pii_span *accepted, size_t *count, size_t room,
+                          struct sl_pii_span span)
+{
+    size_t added = 0;
+    for (size_t low = 0; low < *count && added < room; low++) {
+        if (accepted[low].end <= span.start || accepted[low].start >= span.end)
+            continue;
+        struct sl_pii_span left = span;
+        left.end = accepted[low].start;
+        if (left.end > left.start + 3 && accepted[low].start > span.start) {
+            size_t at = place(accepted, *count, &left);
+            if (at != SIZE_MAX) {
+                insert(accepted, count, at, &left);
+                added++;
+                low++;
+            }
+        }
+        span.start = accepted[low].end;
+        if (span.end <= span.start + 3)
+            return added;
+    }
+    size_t at = span.end > span.start + 3 ? place(accepted, *count, &span) : SIZE_MAX;
+    if (at != SIZE_MAX && added < room) {
+        insert(accepted, count, at, &span);
+        added++;
+    }
+    return added;
+}
+
+static bool all_of_rank_zero(const struct sl_pii_span *accepted, size_t count,
+                             const struct sl_pii_span *span)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (accepted[i].start < span->end && span->start < accepted[i].end &&
+            rank(&accepted[i]) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* Resolves one cluster in place; returns how many spans are left: never more than there were. */
 static size_t resolve_cluster(struct sl_pii_span *cluster, size_t count)
 {
     struct sl_pii_span few[16];
     struct sl_pii_span *accepted = few;
     size_t accepted_count = 0;
+    size_t dropped = 0; /* room for pieces: the result may not outgrow the cluster */
 
     if (count < 2)
         return count;
@@ -97,11 +164,15 @@ static size_t resolve_cluster(struct sl_pii_span *cluster, size_t count)
         return 1; /* out of memory: the first is the best one */
     for (size_t i = 0; i < count; i++) {
         size_t at = place(accepted, accepted_count, &cluster[i]);
-        if (at == SIZE_MAX)
-            continue;
-        memmove(accepted + at + 1, accepted + at, (accepted_count - at) * sizeof *accepted);
-        accepted[at] = cluster[i];
-        accepted_count++;
+        if (at != SIZE_MAX) {
+            insert(accepted, &accepted_count, at, &cluster[i]);
+        } else if (rank(&cluster[i]) == 0 && cluster[i].end - cluster[i].start < 400 &&
+                   !all_of_rank_zero(accepted, accepted_count, &cluster[i])) {
+            size_t added = insert_rest(accepted, &accepted_count, dropped + 1, cluster[i]);
+            dropped = dropped + 1 - added;
+        } else {
+            dropped++;
+        }
     }
     memcpy(cluster, accepted, accepted_count * sizeof *cluster);
     if (accepted != few)
