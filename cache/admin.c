@@ -89,7 +89,8 @@ enum sl_err sl_cache_stats(struct sl_cache *cache, struct sl_cache_stats *stats,
     stats->bytes = census.bytes;
     stats->hits = census.counters[COUNTER_HITS];
     stats->similar_hits = census.counters[COUNTER_SIMILAR_HITS];
-    stats->misses = census.counters[COUNTER_MISSES];
+    int64_t misses = (int64_t)census.counters[COUNTER_MISSES]; /* a repeat took back too many */
+    stats->misses = misses > 0 ? (uint64_t)misses : 0;
     stats->saved_prompt_tokens = census.counters[COUNTER_SAVED_PROMPT_TOKENS];
     stats->saved_completion_tokens = census.counters[COUNTER_SAVED_COMPLETION_TOKENS];
     stats->saved_microusd = census.counters[COUNTER_SAVED_MICROUSD];

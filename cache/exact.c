@@ -80,9 +80,11 @@ enum sl_cache_outcome exact_serve(struct record *record, const struct sl_cache_w
 }
 
 void exact_count_hit(struct sl_cache *cache, const struct sl_cache_entry *entry,
-                     enum cache_counter counter)
+                     enum cache_counter counter, bool is_repeat)
 {
     cache_count(cache, counter, 1);
+    if (is_repeat) /* its first look-up was counted as a miss: take that back (modulo 2^64) */
+        cache_count(cache, COUNTER_MISSES, UINT64_MAX);
     cache_count(cache, COUNTER_SAVED_PROMPT_TOKENS, entry->meta.prompt_tokens);
     cache_count(cache, COUNTER_SAVED_COMPLETION_TOKENS, entry->meta.completion_tokens);
     cache_count(cache, COUNTER_SAVED_MICROUSD, entry->meta.cost_microusd);
@@ -95,10 +97,10 @@ enum sl_cache_outcome sl_cache_get(struct sl_cache *cache, const struct sl_cache
 {
     atomic_store_explicit(&cache->now_s, want->now_s, memory_order_relaxed);
     enum sl_cache_outcome outcome = exact_serve(exact_find(cache, key), want, entry);
-    if (outcome == SL_CACHE_MISS)
+    if (outcome != SL_CACHE_MISS)
+        exact_count_hit(cache, entry, COUNTER_HITS, want->is_repeat);
+    else if (!want->is_repeat)
         cache_count(cache, COUNTER_MISSES, 1);
-    else
-        exact_count_hit(cache, entry, COUNTER_HITS);
     return outcome;
 }
 
@@ -119,7 +121,7 @@ enum sl_cache_outcome sl_cache_get_shared(struct sl_cache *cache, const struct s
     }
     enum sl_cache_outcome outcome = exact_serve(record, want, entry);
     if (outcome != SL_CACHE_MISS)
-        exact_count_hit(cache, entry, COUNTER_HITS);
+        exact_count_hit(cache, entry, COUNTER_HITS, true);
     return outcome;
 }
 

@@ -17,7 +17,7 @@
  * Threads: immutable after open but for the list of body keys, which the lock guards. Ciphers are
  * kept until the keyring is freed, so a reader may use one while it is being forgotten.
  *
- * Invariants: 1. body[0] is the current key. 2. The file on disk holds every key that a row on disk
+ * Invariants: 1. body[0] is the current key, and the first live_count keys are the file's. 2. The file on disk holds every key that a row on disk
  * may be sealed with: it is replaced before a new key seals and after the last old row is gone.
  */
 #include "keyring.h"
@@ -424,4 +424,36 @@ bool keyring_has_old(struct keyring *keyring)
     bool has_old = keyring->live_count > 1;
     pthread_mutex_unlock(&keyring->lock);
     return has_old;
+}
+
+/* Under the lock. The file's keys come to the front in its order; the others stay for readers. */
+static void adopt(struct keyring *keyring, const struct keyring *file)
+{
+    for (size_t i = file->body_count; i-- > 0;) {
+        size_t at = 0;
+        while (at < keyring->body_count && keyring->body[at].id != file->body[i].id)
+            at++;
+        if (at == KEYRING_BODY_KEYS_MAX)
+            return;
+        if (at == keyring->body_count &&
+            add_body(keyring, file->body[i].id, file->body[i].bytes, NULL) != SL_OK)
+            return;
+        struct body_key first = keyring->body[at];
+        memmove(&keyring->body[1], &keyring->body[0], at * sizeof first);
+        keyring->body[0] = first;
+        sl_wipe(&first, sizeof first);
+    }
+    keyring->live_count = file->body_count;
+}
+
+void keyring_reload(struct keyring *keyring)
+{
+    struct keyring *file = NULL;
+    if (keyring->path == NULL || keyring_open(keyring->path, &file, NULL) != SL_OK)
+        return;
+    pthread_mutex_lock(&keyring->lock);
+    if (memcmp(file->index, keyring->index, sizeof file->index) == 0)
+        adopt(keyring, file);
+    pthread_mutex_unlock(&keyring->lock);
+    keyring_free(file);
 }

@@ -275,7 +275,7 @@ enum sl_cache_outcome sl_cache_similar(struct sl_cache *cache,
         return SL_CACHE_MISS;
     if (match != NULL)
         *match = query.match;
-    exact_count_hit(cache, entry, COUNTER_SIMILAR_HITS);
+    exact_count_hit(cache, entry, COUNTER_SIMILAR_HITS, true);
     return outcome;
 }
 

@@ -257,8 +257,8 @@ static void look_after_store(struct writer *writer)
         open_store(writer);
 }
 
-/* Another process (a purge from the command line) changed the store: what the front holds may be
- * gone there. */
+/* Another process (a purge or a key rotation from the command line) changed the store: what the
+ * front holds may be gone there, and rows may be sealed with a key that is new. */
 static void notice_others(struct writer *writer)
 {
     bool changed = false;
@@ -270,6 +270,7 @@ static void notice_others(struct writer *writer)
     if (rc != DB_FINE)
         writer_fail(writer, rc);
     else if (changed) {
+        keyring_reload(writer->cache->keyring);
         front_remove(writer->cache->front, NULL, NULL);
         publish_sums(writer);
     }

@@ -171,6 +171,7 @@ struct sl_cache_want {
     int64_t now_s;       /* wall seconds */
     int64_t max_age_s;   /* Cache-Control: max-age; SL_CACHE_ANY_AGE */
     int64_t stale_max_s; /* how long past its end an entry may still be given (stale_if_error) */
+    bool is_repeat; /* this request missed before (under its other key): counts as one look-up */
 };
 
 enum sl_cache_outcome {
@@ -213,8 +214,8 @@ enum sl_cache_match {
 };
 const char *sl_cache_match_name(enum sl_cache_match match);
 
-/* Looks for an entry of the same scope whose text says the same, and refuses by default. At most
- * some 100 µs for a miss; never more than a fixed number of candidates. Fills *match (may be NULL).
+/* After an exact miss: looks for an entry of the same scope whose text says the same, and refuses by
+ * default. Some 40 µs at 100,000 entries; never more than a fixed number of candidates. Fills *match (may be NULL).
  * No text is kept at rest, not even encrypted: keyed hashes of words, sealed, found by keyed hashes
  * of the whole. */
 enum sl_cache_outcome sl_cache_similar(struct sl_cache *cache,
@@ -295,7 +296,7 @@ struct sl_cache_stats {
     /* Since the store was made, over all starts: */
     uint64_t hits;
     uint64_t similar_hits;
-    uint64_t misses;
+    uint64_t misses; /* requests without a hit: see is_repeat */
     uint64_t saved_prompt_tokens;
     uint64_t saved_completion_tokens;
     uint64_t saved_microusd;

@@ -201,6 +201,27 @@ START_TEST(a_rotation_that_a_crash_cut_short_is_finished_at_the_next_start)
 }
 END_TEST
 
+START_TEST(a_rotation_by_another_process_is_taken_up)
+{
+    struct cache_place place = new_place();
+    struct sl_cache *gateway = open_without_front(&place);
+    put_text(gateway, 1, "x");
+    flush(gateway);
+    struct sl_cache *tool = open_at(&place);
+    ck_assert_int_eq(sl_cache_rotate_key(tool, NULL), SL_OK);
+    sl_cache_close(tool);
+    for (int i = 0; i < 300 && !is_there(gateway, 1); i++)
+        usleep(10000);
+    assert_get(gateway, 1, "x");
+    put_text(gateway, 2, "sealed with the new key");
+    sl_cache_close(gateway);
+    gateway = open_without_front(&place);
+    assert_get(gateway, 1, "x");
+    assert_get(gateway, 2, "sealed with the new key");
+    sl_cache_close(gateway);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("admin");
@@ -212,6 +233,7 @@ int main(void)
     tcase_add_test(tcase, an_export_shows_cloud_pairs_oldest_first_and_can_be_ended);
     tcase_add_test(tcase, after_a_rotation_every_answer_opens_under_the_new_key_alone);
     tcase_add_test(tcase, a_rotation_that_a_crash_cut_short_is_finished_at_the_next_start);
+    tcase_add_test(tcase, a_rotation_by_another_process_is_taken_up);
     suite_add_tcase(suite, tcase);
     return sl_test_main(suite);
 }

@@ -58,7 +58,7 @@ static enum sl_cache_outcome ask(struct sl_cache *cache, int64_t now_s, int64_t 
                                  int64_t stale_max_s)
 {
     struct sl_cache_key key = key_of(cache, 1);
-    struct sl_cache_want want = {now_s, max_age_s, stale_max_s};
+    struct sl_cache_want want = {.now_s = now_s, .max_age_s = max_age_s, .stale_max_s = stale_max_s};
     struct sl_cache_entry entry;
     enum sl_cache_outcome outcome = sl_cache_get(cache, &key, &want, &entry);
     sl_cache_entry_clear(&entry);
@@ -175,6 +175,26 @@ START_TEST(hits_misses_and_savings_are_counted_over_restarts)
 }
 END_TEST
 
+START_TEST(a_request_that_hits_under_its_second_key_is_no_miss)
+{
+    struct cache_place place = new_place();
+    struct sl_cache *cache = open_at(&place);
+    struct sl_cache_want want = {.now_s = NOW, .max_age_s = SL_CACHE_ANY_AGE};
+    struct sl_cache_entry entry;
+    put_text(cache, 2, "x");
+    for (uint64_t number = 1; number <= 2; number++) {
+        struct sl_cache_key key = key_of(cache, number);
+        sl_cache_get(cache, &key, &want, &entry);
+        sl_cache_entry_clear(&entry);
+        want.is_repeat = true;
+    }
+    struct sl_cache_stats stats = stats_of(cache);
+    ck_assert_uint_eq(stats.hits, 1);
+    ck_assert_uint_eq(stats.misses, 0);
+    sl_cache_close(cache);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("exact");
@@ -188,6 +208,7 @@ int main(void)
     tcase_add_test(tcase, a_cache_without_a_path_lives_in_memory);
     tcase_add_test(tcase, a_row_moved_to_another_key_does_not_open);
     tcase_add_test(tcase, hits_misses_and_savings_are_counted_over_restarts);
+    tcase_add_test(tcase, a_request_that_hits_under_its_second_key_is_no_miss);
     suite_add_tcase(suite, tcase);
     return sl_test_main(suite);
 }
