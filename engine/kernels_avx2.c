@@ -25,6 +25,22 @@ static inline void vf_store_f16(sl_f16 *out, vf x)
     _mm_storeu_si128((__m128i *)out, _mm256_cvtps_ph((__m256)x, _MM_FROUND_TO_NEAREST_INT));
 }
 
+static inline float vf_sum(vf x)
+{
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128((__m256)x),
+                                   _mm256_extractf128_ps((__m256)x, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
+static inline float vf_largest(vf x)
+{
+    const __m128 four = _mm_max_ps(_mm256_castps256_ps128((__m256)x),
+                                   _mm256_extractf128_ps((__m256)x, 1));
+    const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+
 INLINE float widen(sl_f16 half)
 {
     return _cvtsh_ss(half);
@@ -116,13 +132,6 @@ INLINE __m256i multiply(__m256i codes, __m256i x, __m256i scales)
     return _mm256_madd_epi16(pairs, scales);
 }
 
-INLINE float sum_lanes(__m256 x)
-{
-    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
-    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
-}
-
 /* `tokens` is a constant after inlining. */
 INLINE void plain_rows(plain_fn *unpack, size_t block_bytes, bool has_min, const uint8_t *weights,
                        size_t row_bytes, uint32_t rows, const struct sl_activations *x,
@@ -151,7 +160,7 @@ INLINE void plain_rows(plain_fn *unpack, size_t block_bytes, bool has_min, const
             }
         }
         for (uint32_t t = 0; t < tokens; t++)
-            y[t * y_stride + row] = sum_lanes(acc[t]) + mins[t];
+            y[t * y_stride + row] = vf_sum((vf)acc[t]) + mins[t];
     }
 }
 
@@ -193,7 +202,7 @@ INLINE void super_rows(super_fn *unpack, size_t block_bytes, bool has_min, const
             }
         }
         for (uint32_t t = 0; t < tokens; t++)
-            y[t * y_stride + row] = sum_lanes(acc[t]);
+            y[t * y_stride + row] = vf_sum((vf)acc[t]);
     }
 }
 
@@ -378,7 +387,7 @@ INLINE void float_rows(vf (*load)(const void *, size_t), sl_dequantize_fn *tail,
                              vf_load_some(values + t * x->x_stride + whole, left, 0);
         }
         for (uint32_t t = 0; t < tokens; t++)
-            y[t * y_stride + row] = sum_lanes((__m256)(acc[0][t] + acc[1][t]));
+            y[t * y_stride + row] = vf_sum((acc[0][t] + acc[1][t]));
     }
 }
 

@@ -17,6 +17,8 @@
 #include "kernels_avx512.h"
 
 #define VF_LANES 16
+#define VF_EXP
+#define VF_QUANTIZE
 #define VF_QUERY_TILE 4
 #include "kernels_attend.h"
 
@@ -30,6 +32,89 @@ static inline vf vf_load_f16(const sl_f16 *x)
 static inline void vf_store_f16(sl_f16 *out, vf x)
 {
     _mm256_storeu_si256((__m256i *)out, _mm512_cvtps_ph((__m512)x, _MM_FROUND_TO_NEAREST_INT));
+}
+
+static inline float vf_sum(vf x)
+{
+    return _mm512_reduce_add_ps((__m512)x);
+}
+
+static inline float vf_largest(vf x)
+{
+    return _mm512_reduce_max_ps((__m512)x);
+}
+
+/* As the portable one; vscalefps multiplies by 2^n for any n, so results that are subnormal, zero
+ * or infinite need no cases. The operand order of the bounds lets NaN through. */
+static inline vf vf_exp(vf value)
+{
+    const __m512 x = _mm512_min_ps(_mm512_set1_ps(100.0f),
+                                   _mm512_max_ps(_mm512_set1_ps(-110.0f), (__m512)value));
+    const __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)),
+                                          _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    const __m512 r =
+        _mm512_fmadd_ps(n, _mm512_set1_ps(2.12194440e-4f),
+                        _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x));
+    __m512 p = _mm512_set1_ps(1.9875691500e-4f);
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.3981999507e-3f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(8.3334519073e-3f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(4.1665795894e-2f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.6666665459e-1f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(5.0000001201e-1f));
+    p = _mm512_fmadd_ps(p, _mm512_mul_ps(r, r), _mm512_add_ps(r, _mm512_set1_ps(1.0f)));
+    return (vf)_mm512_scalef_ps(p, n);
+}
+
+/* ---- activations ---- */
+
+/* One block: codes to q, its scale returned. As quantize_block of the reference, bit for bit. */
+INLINE512 float quantize_block(const float *x, int8_t *q)
+{
+    const __m512 a = _mm512_loadu_ps(x), b = _mm512_loadu_ps(x + 16);
+    const __m512 largest = _mm512_max_ps(_mm512_abs_ps(a), _mm512_abs_ps(b));
+    const __mmask16 bad = _mm512_cmp_ps_mask(_mm512_add_ps(_mm512_abs_ps(a), _mm512_abs_ps(b)),
+                                             _mm512_set1_ps(3.4028234e38f), _CMP_NLE_UQ);
+    const float d = _mm512_reduce_max_ps(largest) / 127.0f;
+    const float inverse = d > 0 ? 1.0f / d : 0.0f;
+    if (bad != 0 || !(inverse <= 3.4028234e38f))
+        return sl_ref_quantize_block(x, q); /* infinite, NaN, subnormal or enormous: rare */
+    const __m512 scale = _mm512_set1_ps(inverse);
+    _mm_storeu_si128((__m128i *)q,
+                     _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(a, scale))));
+    _mm_storeu_si128((__m128i *)(q + 16),
+                     _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(b, scale))));
+    return d;
+}
+
+static void quantize(struct sl_activations *activations, uint32_t token)
+{
+    const float *x = activations->x + token * activations->x_stride;
+    int8_t *q = activations->q + token * activations->q_stride;
+    float *d = activations->d + token * activations->d_stride;
+    float *sums = activations->sums + token * 2 * activations->d_stride;
+    int32_t *offsets = activations->offsets + token * 2 * activations->d_stride;
+    const size_t blocks = activations->cols / SL_BLOCK;
+    const __m512i each_fourth = _mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+    for (size_t block = 0; block < blocks; block++)
+        d[block] = quantize_block(x + block * SL_BLOCK, q + block * SL_BLOCK);
+    memset(q + blocks * SL_BLOCK, 0, activations->q_stride - blocks * SL_BLOCK);
+    memset(d + blocks, 0, (activations->d_stride - blocks) * sizeof *d);
+    /* Sums of runs of 16, four at a time. */
+    for (size_t run = 0; run < 2 * activations->d_stride; run += 4) {
+        __m128i total = _mm_setzero_si128();
+        if (run < 2 * blocks) {
+            const __m512i codes = _mm512_loadu_si512(q + run * SL_SUB_BLOCK);
+            __m512i sum =
+                _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(1), codes);
+            sum = _mm512_add_epi32(sum, _mm512_shuffle_epi32(sum, _MM_PERM_CDAB));
+            sum = _mm512_add_epi32(sum, _mm512_shuffle_epi32(sum, _MM_PERM_BADC));
+            total = _mm512_castsi512_si128(_mm512_permutexvar_epi32(each_fourth, sum));
+        }
+        const __m128 scales = _mm_setr_ps(d[run / 2], d[run / 2], d[run / 2 + 1], d[run / 2 + 1]);
+        _mm_storeu_ps(sums + run, _mm_mul_ps(_mm_cvtepi32_ps(total), scales));
+        _mm_storeu_si128((__m128i *)(offsets + run),
+                         _mm_sub_epi32(_mm_setzero_si128(), _mm_slli_epi32(total, 7)));
+    }
 }
 
 /* ---- plain blocks ---- */
@@ -250,7 +335,7 @@ ROWS(rows_iq4_xs, super_row, super_iq4_xs, sizeof(struct sl_block_iq4_xs), (char
     }
 
 static const struct sl_matmul_kernels matmul = {
-    .quantize = vector_quantize,
+    .quantize = quantize,
     .rows = TYPES_ROWS,
     .panels = sl_avx512_panels,
     .panel_tokens_min = 5, /* rows in tiles of four read the weights again for each tile */

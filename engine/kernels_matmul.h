@@ -81,6 +81,7 @@ typedef void sl_codes_fn(const void *block, struct sl_codes *out);
 extern sl_codes_fn *const sl_codes_unpack[SL_TYPE_COUNT];
 
 /* Portable pieces that the tables of several CPUs share. */
+float sl_ref_quantize_block(const float *x, int8_t *q);
 void sl_ref_quantize(struct sl_activations *activations, uint32_t token);
 void sl_ref_rope(float *x, uint32_t heads, uint32_t head_dim, uint32_t rot_dims,
                  const float *cos_sin, enum sl_rope_style style);

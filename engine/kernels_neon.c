@@ -26,6 +26,16 @@ static inline void vf_store_f16(sl_f16 *out, vf x)
     vst1_u16(out, vreinterpret_u16_f16(vcvt_f16_f32((float32x4_t)x)));
 }
 
+static inline float vf_sum(vf x)
+{
+    return vaddvq_f32((float32x4_t)x);
+}
+
+static inline float vf_largest(vf x)
+{
+    return vmaxvq_f32((float32x4_t)x);
+}
+
 /* ---- plain blocks ---- */
 
 struct plain {

@@ -157,7 +157,7 @@ static void ref_f16_to_f32(float *out, const sl_f16 *x, size_t n)
 /* Thirty-two floats to codes of -127..127; returns the scale. The largest magnitude gets code 127;
  * ties round to even. A block that holds NaN or infinity has no scale: its codes are zero, and the
  * scale carries the NaN on. */
-static float quantize_block(const float *x, int8_t *q)
+float sl_ref_quantize_block(const float *x, int8_t *q)
 {
     float largest = 0;
     bool is_finite = true;
@@ -180,7 +180,7 @@ static float quantize_block(const float *x, int8_t *q)
 static void ref_f32_to_q8_0(struct sl_block_q8_0 *out, const float *x, size_t n)
 {
     for (size_t i = 0; i < n; i += SL_BLOCK, out++)
-        out->d = sl_f16_from_f32(quantize_block(x + i, out->q));
+        out->d = sl_f16_from_f32(sl_ref_quantize_block(x + i, out->q));
 }
 
 void sl_ref_quantize(struct sl_activations *activations, uint32_t token)
@@ -192,7 +192,7 @@ void sl_ref_quantize(struct sl_activations *activations, uint32_t token)
     int32_t *offsets = activations->offsets + token * 2 * activations->d_stride;
     const size_t blocks = activations->cols / SL_BLOCK;
     for (size_t block = 0; block < blocks; block++) {
-        d[block] = quantize_block(x + block * SL_BLOCK, q + block * SL_BLOCK);
+        d[block] = sl_ref_quantize_block(x + block * SL_BLOCK, q + block * SL_BLOCK);
         for (size_t run = 2 * block; run < 2 * block + 2; run++) {
             int32_t sum = 0;
             for (size_t i = 0; i < SL_SUB_BLOCK; i++)

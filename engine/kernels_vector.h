@@ -7,6 +7,8 @@
  *     VF_LANES                      floats in a register: 4, 8 or 16
  *     vf_load_f16(const sl_f16 *)   VF_LANES halves, widened
  *     vf_store_f16(sl_f16 *, vf)    the other way, ties to even
+ *     vf_sum(vf), vf_largest(vf)    across lanes: every CPU has its own shuffles
+ *     VF_EXP, VF_QUANTIZE           optional: the file has these two of its own
  *
  * Rows of any length: the rest of a row is copied through a register-sized buffer, so that the last
  * lanes see the same arithmetic as the others. These files are compiled with -ffp-contract=fast:
@@ -27,6 +29,8 @@ typedef float vf_any __attribute__((vector_size(VF_LANES * 4), aligned(4), may_a
 
 static inline vf vf_load_f16(const sl_f16 *x);
 static inline void vf_store_f16(sl_f16 *out, vf x);
+static inline float vf_sum(vf x);
+static inline float vf_largest(vf x);
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -68,22 +72,9 @@ INLINE vf vf_abs(vf x)
     return (vf)((vi)x & 0x7fffffff);
 }
 
-INLINE float vf_sum(vf x)
-{
-    float sum = 0;
-    for (int i = 0; i < VF_LANES / 2; i++)
-        sum += x[i] + x[i + VF_LANES / 2];
-    return sum;
-}
-
-INLINE float vf_largest(vf x)
-{
-    float largest = x[0];
-    for (int i = 1; i < VF_LANES; i++)
-        largest = x[i] > largest ? x[i] : largest;
-    return largest;
-}
-
+#ifdef VF_EXP
+static inline vf vf_exp(vf x);
+#else
 /* e^x within 2 units in the last place; 0 below -87.3, where the result would be subnormal, and
  * infinity above 88.7. x = n ln 2 + r with |r| <= ln 2 / 2; the polynomial is e^r's, Cephes expf. */
 static inline vf vf_exp(vf x)
@@ -107,6 +98,7 @@ static inline vf vf_exp(vf x)
     const vf result = vf_select(x < -87.3f, vf_set(0), bounded);
     return vf_select(x == x, result, x); /* NaN stays */
 }
+#endif
 
 INLINE vf vf_sigmoid(vf x)
 {
@@ -320,6 +312,7 @@ static void vector_f32_to_q8_0(struct sl_block_q8_0 *out, const float *x, size_t
         out->d = sl_f16_from_f32(vector_quantize_block(x + i, out->q, sums));
 }
 
+#ifndef VF_QUANTIZE
 static void vector_quantize(struct sl_activations *activations, uint32_t token)
 {
     const float *x = activations->x + token * activations->x_stride;
@@ -341,5 +334,6 @@ static void vector_quantize(struct sl_activations *activations, uint32_t token)
     memset(scaled_sums + 2 * blocks, 0, 2 * (activations->d_stride - blocks) * sizeof *d);
     memset(offsets + 2 * blocks, 0, 2 * (activations->d_stride - blocks) * sizeof *offsets);
 }
+#endif
 
 #endif
