@@ -17,8 +17,8 @@ struct sl_constraint_cache;
 struct sl_constraint_cache *sl_constraint_cache_create(const struct sl_tokenizer *tokenizer);
 void sl_constraint_cache_free(struct sl_constraint_cache *cache);
 
-/* The constraint for a format, with one reference for the caller, and the vocabulary that its states
- * need. Errors: as sl_constraint_compile. */
+/* The constraint for a format, with one reference for the caller, and the vocabulary that its
+ * states need. Errors: as sl_constraint_compile. */
 enum sl_err sl_constraint_cache_get(struct sl_constraint_cache *cache, enum sl_format_kind kind,
                                     const json_t *schema, enum sl_tool_form form,
                                     struct sl_constraint **constraint,

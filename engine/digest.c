@@ -133,8 +133,7 @@ enum sl_err sl_digest_start(const char *path, const void *data, uint64_t len,
     struct stat status;
     const bool is_known_file = stat(path, &status) == 0;
     if (is_known_file)
-        digest->modified_ns =
-            (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec;
+        digest->modified_ns = (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec;
     *out = digest;
     if (len <= SMALL_FILE_BYTES) {
         sl_sha256(data, len, digest->value);

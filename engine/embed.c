@@ -3,9 +3,9 @@
  * Owns: embeddings of texts, and log-probabilities of given tokens (evaluation). Both run on the
  * scheduler's thread between two steps, since that thread owns the work memory.
  *
- * An encoder reads a text in one batch. A decoder reads it in pieces through pages of the cache that
- * are kept for nobody else afterwards, and its last hidden states are pooled as the file says (mean
- * where it does not).
+ * An encoder reads a text in one batch. A decoder reads it in pieces through pages of the cache
+ * that are kept for nobody else afterwards, and its last hidden states are pooled as the file says
+ * (mean where it does not).
  *
  * Threads: callers on any thread block; the work is the scheduler's.
  */
@@ -109,9 +109,8 @@ static enum sl_err run_work(struct sl_engine *engine, struct embed_work *work,
                             engine->context_tokens);
     work->pages = malloc(sl_kv_pages_for(work->count) * sizeof *work->pages);
     work->row = malloc(engine->info.embedding_size * sizeof *work->row);
-    enum sl_err err = work->pages == NULL || work->row == NULL
-                          ? sl_error_set(error, SL_ERR_MEMORY, NULL)
-                          : SL_OK;
+    enum sl_err err =
+        work->pages == NULL || work->row == NULL ? sl_error_set(error, SL_ERR_MEMORY, NULL) : SL_OK;
     if (err == SL_OK)
         err = sl_scheduler_call(engine->scheduler,
                                 engine->info.can_generate ? run_decoder : run_encoder, work, error);
@@ -145,7 +144,6 @@ enum sl_err sl_engine_score(struct sl_engine *engine, const struct sl_prompt *pr
     if (!engine->info.can_generate)
         return sl_error_set(error, SL_ERR_UNSUPPORTED, "%s is an encoder: it has no logits",
                             engine->info.name);
-    struct embed_work work = {
-        .ids = prompt->ids, .count = prompt->count, .logprobs = logprobs};
+    struct embed_work work = {.ids = prompt->ids, .count = prompt->count, .logprobs = logprobs};
     return run_work(engine, &work, error);
 }

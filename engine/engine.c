@@ -5,9 +5,9 @@
  * Leaves to others: prompts (prompt.c), embeddings and evaluation (embed.c), running (scheduler.c),
  * the consumer's side of an answer (generation.c).
  *
- * Opening maps the file, checks it, and reads vocabulary and template; weights are read from disk as
- * they are first used. The file's digest is computed beside that (digest.c); sl_engine_info waits
- * for it, and nothing else does.
+ * Opening maps the file, checks it, and reads vocabulary and template; weights are read from disk
+ * as they are first used. The file's digest is computed beside that (digest.c); sl_engine_info
+ * waits for it, and nothing else does.
  *
  * Threads: open and close on one thread; the rest on any.
  */
@@ -22,8 +22,8 @@
 #define SEQUENCES_MAX 64
 #define QUEUE_DEFAULT 64
 #define QUEUE_MAX 65536
-/* Tokens of a batch: large enough that unpacking weights is paid by many tokens, small enough that a
- * step of prefill stays short and its work memory below some 20 MB for a 0.5B model. */
+/* Tokens of a batch: large enough that unpacking weights is paid by many tokens, small enough that
+ * a step of prefill stays short and its work memory below some 20 MB for a 0.5B model. */
 #define BATCH_TOKENS 256
 #define LOGIT_ROWS 8
 
@@ -102,11 +102,11 @@ static enum sl_err open_decoder(struct sl_engine *engine, const struct sl_engine
         return sl_error_set(error, SL_ERR_MEMORY, NULL);
     const uint32_t batch =
         engine->context_tokens < BATCH_TOKENS ? engine->context_tokens : BATCH_TOKENS;
-    const uint32_t least = 2 * sequences + 16; /* every sequence, guesses, and a piece of a prompt */
-    return sl_forward_create(engine->model, engine->cache, engine->pool,
-                             batch > least ? batch : least,
-                             sequences > LOGIT_ROWS ? sequences : LOGIT_ROWS, &engine->forward,
-                             error);
+    const uint32_t least =
+        2 * sequences + 16; /* every sequence, guesses, and a piece of a prompt */
+    return sl_forward_create(
+        engine->model, engine->cache, engine->pool, batch > least ? batch : least,
+        sequences > LOGIT_ROWS ? sequences : LOGIT_ROWS, &engine->forward, error);
 }
 
 static enum sl_err open_compute(struct sl_engine *engine, const struct sl_engine_config *config,
@@ -119,11 +119,10 @@ static enum sl_err open_compute(struct sl_engine *engine, const struct sl_engine
     engine->pool = sl_pool_create(config->threads);
     if (engine->pool == NULL)
         return sl_error_set(error, SL_ERR_MEMORY, "no memory or threads for the kernel pool");
-    enum sl_err err =
-        engine->model->hparams.is_encoder
-            ? sl_forward_create(engine->model, NULL, engine->pool, engine->context_tokens, 1,
-                                &engine->forward, error)
-            : open_decoder(engine, config, sequences, error);
+    enum sl_err err = engine->model->hparams.is_encoder
+                          ? sl_forward_create(engine->model, NULL, engine->pool,
+                                              engine->context_tokens, 1, &engine->forward, error)
+                          : open_decoder(engine, config, sequences, error);
     if (err != SL_OK)
         return err;
     const struct sl_scheduler_config scheduler = {
@@ -241,8 +240,7 @@ void sl_engine_load(struct sl_engine *engine, struct sl_engine_load *out)
 
 /* ---- generating ---- */
 
-static enum sl_err get_constraint(struct sl_engine *engine,
-                                  const struct sl_generate_params *params,
+static enum sl_err get_constraint(struct sl_engine *engine, const struct sl_generate_params *params,
                                   struct sl_generation_context *context, struct sl_error *error)
 {
     if (params->format == SL_FORMAT_TEXT)
@@ -253,8 +251,8 @@ static enum sl_err get_constraint(struct sl_engine *engine,
 }
 
 enum sl_err sl_engine_generate(struct sl_engine *engine, const struct sl_prompt *prompt,
-                               const struct sl_generate_params *params,
-                               struct sl_generation **out, struct sl_error *error)
+                               const struct sl_generate_params *params, struct sl_generation **out,
+                               struct sl_error *error)
 {
     if (!engine->info.can_generate)
         return sl_error_set(error, SL_ERR_UNSUPPORTED, "%s is an encoder: it generates no text",
@@ -285,8 +283,8 @@ enum sl_err sl_engine_tokenize(const struct sl_engine *engine, struct sl_slice t
                                struct sl_error *error)
 {
     struct sl_tokens tokens = {0};
-    enum sl_err err = sl_tokenizer_encode(engine->tokenizer, text, add_special, parse_special,
-                                          &tokens, error);
+    enum sl_err err =
+        sl_tokenizer_encode(engine->tokenizer, text, add_special, parse_special, &tokens, error);
     if (err != SL_OK) {
         sl_tokens_clear(&tokens);
         return err;

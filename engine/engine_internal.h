@@ -14,7 +14,7 @@
 struct sl_engine {
     struct sl_model *model;
     struct sl_tokenizer *tokenizer;
-    struct sl_chat_template *chat_template; /* NULL for an encoder */
+    struct sl_chat_template *chat_template;  /* NULL for an encoder */
     struct sl_constraint_cache *constraints; /* NULL for an encoder */
     struct sl_kv_cache *cache;
     struct sl_pool *pool;

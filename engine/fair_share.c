@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Owns: the counters of fair_share.h. A small table looked through once a request that comes or goes.
+ * Owns: the counters of fair_share.h. A small table looked through once a request that comes or
+ * goes.
  */
 #include "fair_share.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Turns between apps: each has a counter of the service it got, and the app with the smallest
- * counter is next (Sheng et al. 2024, "Fairness in Serving Large Language Models", section 4). An app
- * that was away does not save up: its counter is lifted to the smallest one of those present.
+ * counter is next (Sheng et al. 2024, "Fairness in Serving Large Language Models", section 4). An
+ * app that was away does not save up: its counter is lifted to the smallest one of those present.
  *
  * Threads: guarded by the owner's mutex. Nothing allocates.
  */

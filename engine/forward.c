@@ -10,7 +10,8 @@
  * only, and small models have few layers.
  *
  * Work memory is one allocation made at create, in which buffers whose lives do not overlap share
- * room. It is touched as batches grow, so a process that never sees a long prompt never pays for it.
+ * room. It is touched as batches grow, so a process that never sees a long prompt never pays for
+ * it.
  *
  * Threads: the owner's; row-wise work is spread over the pool where there are enough rows.
  */
@@ -86,8 +87,8 @@ static bool place_buffers(struct sl_forward *forward, size_t *bytes)
         {(void **)&forward->positions, tokens, sizeof(uint32_t)},
         {(void **)&forward->span_of, tokens, sizeof(uint32_t)},
         {(void **)&forward->logits, forward->logit_rows_max * vocab, sizeof(float)},
-        {(void **)&forward->attend_scratch,
-         (size_t)SL_POOL_THREADS_MAX * SL_ATTEND_SCRATCH_FLOATS, sizeof(float)},
+        {(void **)&forward->attend_scratch, (size_t)SL_POOL_THREADS_MAX * SL_ATTEND_SCRATCH_FLOATS,
+         sizeof(float)},
         {&forward->scratch,
          sl_matmul_scratch_bytes(widest_input(hparams),
                                  max_u32(forward->tokens_max, forward->logit_rows_max),
@@ -259,9 +260,8 @@ static void attention_norm_rows(void *context, uint32_t begin, uint32_t end, uin
     struct sl_forward *forward = context;
     const uint32_t width = forward->model->hparams.embedding_size;
     for (uint32_t row = begin; row < end; row++)
-        sl_forward_norm(forward, forward->h + (size_t)row * width,
-                        forward->x + (size_t)row * width, forward->layer->attention_norm,
-                        forward->layer->attention_norm_bias, width);
+        sl_forward_norm(forward, forward->h + (size_t)row * width, forward->x + (size_t)row * width,
+                        forward->layer->attention_norm, forward->layer->attention_norm_bias, width);
 }
 
 /* x += h (through the post norm), h = norm(x): between attention and feed-forward. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Owns: Q, K and V with all that happens to them, and how attention is cut into pieces for the pool.
- * Leaves to others: the arithmetic of a piece (kernels->attend), pages (kv_cache.c).
+ * Owns: Q, K and V with all that happens to them, and how attention is cut into pieces for the
+ * pool. Leaves to others: the arithmetic of a piece (kernels->attend), pages (kv_cache.c).
  *
  * A piece is one KV head and a block of queries: the query heads of its group times some tokens of
  * one sequence. It walks over the pages that any of these tokens sees; softmax is online, so no row
@@ -77,13 +77,13 @@ static void finish_qkv_rows(void *context, uint32_t begin, uint32_t end, uint32_
     const struct sl_hparams *hparams = &forward->model->hparams;
     const struct sl_layer *layer = forward->layer;
     const uint32_t dim = hparams->head_dim;
-    const float *all_angles =
-        forward->angles[layer->is_sliding ? SL_ROPE_SLIDING : SL_ROPE_GLOBAL];
+    const float *all_angles = forward->angles[layer->is_sliding ? SL_ROPE_SLIDING : SL_ROPE_GLOBAL];
     for (uint32_t row = begin; row < end; row++) {
         float *q = forward->q + (size_t)row * hparams->head_count * dim;
         float *k = forward->k + (size_t)row * hparams->head_count_kv * dim;
         float *v = forward->v + (size_t)row * hparams->head_count_kv * dim;
-        const float *angles = layer->has_rope ? all_angles + (size_t)row * hparams->rope_dims : NULL;
+        const float *angles =
+            layer->has_rope ? all_angles + (size_t)row * hparams->rope_dims : NULL;
         add_biases(forward, q, k, v);
         for (uint32_t head = 0; head < hparams->head_count; head++)
             finish_head(forward, q + (size_t)head * dim, layer->q_norm, angles);
@@ -140,13 +140,12 @@ static void end_piece(struct sl_forward *forward, const struct sl_attend *attend
                       uint32_t first_row, uint32_t rows)
 {
     const struct sl_hparams *hparams = &forward->model->hparams;
-    const size_t chunk =
-        (size_t)(hparams->head_count / hparams->head_count_kv) * hparams->head_dim;
+    const size_t chunk = (size_t)(hparams->head_count / hparams->head_count_kv) * hparams->head_dim;
     const size_t width = (size_t)hparams->head_count * hparams->head_dim;
     sl_attend_end(attend);
     for (uint32_t row = 0; row < rows; row++)
-        memcpy(forward->mixed + (first_row + row) * width + head * chunk,
-               attend->acc + row * chunk, chunk * sizeof(float));
+        memcpy(forward->mixed + (first_row + row) * width + head * chunk, attend->acc + row * chunk,
+               chunk * sizeof(float));
 }
 
 static uint32_t rows_of_piece(const struct sl_forward *forward)
@@ -172,9 +171,9 @@ static void see_page(const struct sl_forward *forward, uint32_t first_row, uint3
     const uint32_t group = hparams->head_count / hparams->head_count_kv;
     for (uint32_t row = 0; row < rows; row++) {
         const uint32_t seen_end = forward->positions[first_row + row] + 1;
-        const uint32_t seen_begin =
-            forward->layer->is_sliding && seen_end > hparams->window ? seen_end - hparams->window
-                                                                     : 0;
+        const uint32_t seen_begin = forward->layer->is_sliding && seen_end > hparams->window
+                                        ? seen_end - hparams->window
+                                        : 0;
         const uint32_t from = within_page(seen_begin, page_begin, page_positions);
         const uint32_t to = within_page(seen_end, page_begin, page_positions);
         for (uint32_t idx = 0; idx < group; idx++) {
@@ -198,9 +197,9 @@ static void attend_piece(struct sl_forward *forward, uint32_t head, uint32_t fir
     attend.end = end;
     const uint32_t seen_end = forward->positions[first_row + rows - 1] + 1;
     const uint32_t oldest_end = forward->positions[first_row] + 1;
-    const uint32_t seen_begin =
-        forward->layer->is_sliding && oldest_end > hparams->window ? oldest_end - hparams->window
-                                                                   : 0;
+    const uint32_t seen_begin = forward->layer->is_sliding && oldest_end > hparams->window
+                                    ? oldest_end - hparams->window
+                                    : 0;
     for (uint32_t page = seen_begin / SL_KV_PAGE_TOKENS; page * SL_KV_PAGE_TOKENS < seen_end;
          page++) {
         const uint32_t begin = page * SL_KV_PAGE_TOKENS;
@@ -281,6 +280,6 @@ void sl_forward_attend_both_ways(struct sl_forward *forward)
 {
     const uint32_t block_rows = rows_of_piece(forward);
     const uint32_t blocks = (forward->token_count + block_rows - 1) / block_rows;
-    sl_pool_for(forward->pool, blocks * forward->model->hparams.head_count_kv, 1,
-                attend_all_pieces, forward);
+    sl_pool_for(forward->pool, blocks * forward->model->hparams.head_count_kv, 1, attend_all_pieces,
+                forward);
 }

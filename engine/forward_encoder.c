@@ -90,8 +90,8 @@ void sl_forward_encode(struct sl_forward *forward, const int32_t *ids, uint32_t 
         forward->layer_idx = idx;
         sl_forward_qkv(forward, forward->x);
         sl_forward_attend_both_ways(forward);
-        sl_forward_matmul(forward, &layer->attention_out, layer->attention_out_bias,
-                          forward->mixed, count, forward->h);
+        sl_forward_matmul(forward, &layer->attention_out, layer->attention_out_bias, forward->mixed,
+                          count, forward->h);
         sl_forward_rows(forward, count, after_attention_rows);
         sl_forward_feed(forward, forward->x, count);
         sl_forward_rows(forward, count, after_feed_rows);

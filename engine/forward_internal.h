@@ -20,20 +20,20 @@ struct sl_forward {
     uint32_t logit_rows_max;
     uint32_t output_count;
 
-    float *x;      /* (T, E): the residual stream; after a run (outputs, E) */
-    float *h;      /* (T, E): what a block reads or gives */
-    float *q;      /* (T, H, D) */
-    float *k, *v;  /* (T, K, D) */
-    float *packed; /* (K, T, G, D): queries as the attention kernel wants them */
-    float *acc;    /* (K, T, G, D) */
-    float *max;    /* (K, T, G) */
-    float *sum;    /* (K, T, G) */
-    float *mixed;  /* (T, H, D): what attention gives; shares memory with q */
-    float *gate;   /* (T, F) */
-    float *up;     /* (T, F) */
-    float *angles[2]; /* (T, rope_dims / 2, 2) */
-    float *logits;    /* (logit_rows_max, vocab) */
-    void *scratch;    /* of matrix products */
+    float *x;              /* (T, E): the residual stream; after a run (outputs, E) */
+    float *h;              /* (T, E): what a block reads or gives */
+    float *q;              /* (T, H, D) */
+    float *k, *v;          /* (T, K, D) */
+    float *packed;         /* (K, T, G, D): queries as the attention kernel wants them */
+    float *acc;            /* (K, T, G, D) */
+    float *max;            /* (K, T, G) */
+    float *sum;            /* (K, T, G) */
+    float *mixed;          /* (T, H, D): what attention gives; shares memory with q */
+    float *gate;           /* (T, F) */
+    float *up;             /* (T, F) */
+    float *angles[2];      /* (T, rope_dims / 2, 2) */
+    float *logits;         /* (logit_rows_max, vocab) */
+    void *scratch;         /* of matrix products */
     float *attend_scratch; /* (SL_POOL_THREADS_MAX, SL_ATTEND_SCRATCH_FLOATS) */
     void *memory;          /* all of the above in one piece */
 

@@ -307,8 +307,8 @@ static enum sl_err read_end(struct sl_generation *generation, const struct sl_re
     event->stats = record->stats;
     generation->is_over = true;
     if (record->released == SL_RELEASE_ALL) {
-        enum sl_err err = sl_buf_append_slice(&generation->held,
-                                              sl_detokenizer_flush(&generation->decoder));
+        enum sl_err err =
+            sl_buf_append_slice(&generation->held, sl_detokenizer_flush(&generation->decoder));
         if (err != SL_OK)
             return err;
     }

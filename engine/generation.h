@@ -100,18 +100,18 @@ struct sl_generation {
     /* The consumer's. */
     uint32_t read_count;
     uint32_t tokens_read;
-    uint64_t shown;       /* bytes given so far */
-    bool is_over;         /* the last event was given */
+    uint64_t shown; /* bytes given so far */
+    bool is_over;   /* the last event was given */
     struct sl_detokenizer decoder;
-    struct sl_buf held;   /* decoded, not given */
-    struct sl_buf given;  /* what the last event's text points into */
+    struct sl_buf held;  /* decoded, not given */
+    struct sl_buf given; /* what the last event's text points into */
 };
 
 /* What generate() needs to know of the engine. */
 struct sl_generation_context {
     const struct sl_tokenizer *tokenizer;
     uint32_t context_tokens;
-    struct sl_constraint *constraint;            /* taken over by the state; may be NULL */
+    struct sl_constraint *constraint; /* taken over by the state; may be NULL */
     const struct sl_constraint_vocab *vocab;
 };
 

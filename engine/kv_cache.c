@@ -5,16 +5,16 @@
  *
  * One reservation of address space holds all pages, so a page is an index, taking one allocates
  * nothing, and memory is only used where rows were written. The tree is of whole pages: a node is a
- * page, its edge label the tokens in it. A partly filled page can stand as a leaf; it is never taken
- * over but copied from, so nobody writes into a page that another may read.
+ * page, its edge label the tokens in it. A partly filled page can stand as a leaf; it is never
+ * taken over but copied from, so nobody writes into a page that another may read.
  *
  *     taken --commit of a full page--> in tree, referenced --last end--> in tree, retained
  *       |                                    ^                               |
  *       +--end, empty or duplicate--> free   +---------- match --------------+--evict--> free
  *
  * Invariants:
- *  1. A sequence that refers to a page refers to all its ancestors; so a page without references has
- *     descendants without references only, and an evictable leaf.
+ *  1. A sequence that refers to a page refers to all its ancestors; so a page without references
+ *     has descendants without references only, and an evictable leaf.
  *  2. Pages referred to by sequences <= pages reserved <= pages in all; so extending never fails.
  *  3. Pages in the tree are immutable; a sequence writes only at index >= shared_count.
  *  4. Full nodes of one parent spell different tokens.
@@ -58,10 +58,10 @@ struct page {
 struct sl_kv_cache {
     struct sl_kv_config config;
     size_t row_bytes;
-    size_t block_bytes; /* one head of one page */
-    size_t page_bytes;  /* rounded up so that pages can be given back to the system one by one */
-    uint8_t *memory;    /* (page_total, page_bytes) */
-    struct page *pages; /* (page_total) */
+    size_t block_bytes;   /* one head of one page */
+    size_t page_bytes;    /* rounded up so that pages can be given back to the system one by one */
+    uint8_t *memory;      /* (page_total, page_bytes) */
+    struct page *pages;   /* (page_total) */
     uint32_t *free_pages; /* stack of free_count indices */
     uint32_t free_count;
     uint32_t page_total;
@@ -271,8 +271,8 @@ void sl_kv_begin(struct sl_kv_sequence *sequence, uint32_t *page_memory, uint32_
 
 /* Writes the path of pages that spell a prefix of ids into sequence->pages, without references;
  * returns how many tokens they share. The last page may be shared in part only. */
-static uint32_t walk(struct sl_kv_cache *cache, struct sl_kv_sequence *sequence,
-                     const int32_t *ids, float *scores, uint32_t limit)
+static uint32_t walk(struct sl_kv_cache *cache, struct sl_kv_sequence *sequence, const int32_t *ids,
+                     float *scores, uint32_t limit)
 {
     uint32_t matched = 0;
     uint32_t parent = NO_PAGE;
@@ -317,9 +317,8 @@ static uint32_t copy_page(struct sl_kv_cache *cache, uint32_t source, uint32_t c
     return copy;
 }
 
-uint32_t sl_kv_match(struct sl_kv_cache *cache, struct sl_kv_sequence *sequence,
-                     const int32_t *ids, float *scores, uint32_t limit, uint32_t scored_begin,
-                     uint32_t scored_end)
+uint32_t sl_kv_match(struct sl_kv_cache *cache, struct sl_kv_sequence *sequence, const int32_t *ids,
+                     float *scores, uint32_t limit, uint32_t scored_begin, uint32_t scored_end)
 {
     uint32_t matched = walk(cache, sequence, ids, scores, limit);
     matched = usable_part(scores, matched, scored_begin, scored_end);

@@ -68,9 +68,8 @@ void sl_kv_begin(struct sl_kv_sequence *sequence, uint32_t *page_memory, uint32_
  * fills scores[] of these. Scores (log-probabilities of tokens) of [scored_begin, scored_end) that
  * are NAN in the cache end the match before the position that yields them, so that every scored
  * token gets its score, from the cache or anew; scored_begin is at least 1. */
-uint32_t sl_kv_match(struct sl_kv_cache *cache, struct sl_kv_sequence *sequence,
-                     const int32_t *ids, float *scores, uint32_t limit, uint32_t scored_begin,
-                     uint32_t scored_end);
+uint32_t sl_kv_match(struct sl_kv_cache *cache, struct sl_kv_sequence *sequence, const int32_t *ids,
+                     float *scores, uint32_t limit, uint32_t scored_begin, uint32_t scored_end);
 /* Gives the sequence pages for the positions below `tokens`. */
 void sl_kv_extend(struct sl_kv_cache *cache, struct sl_kv_sequence *sequence, uint32_t tokens);
 /* Positions below `tokens` hold what ids say and stay: full pages become shareable. `scores` may be

@@ -251,8 +251,9 @@ static enum sl_err bind_matrix(struct sl_model *model, const char *name, uint32_
     enum sl_err err = sl_matrix_init(out, tensor, error);
     if (err == SL_OK && (out->rows != rows || out->cols != cols))
         return sl_error_set(error, SL_ERR_FORMAT,
-                            "tensor %s is %" PRIu32 " x %" PRIu32 " (rows x columns), expected %"
-                            PRIu32 " x %" PRIu32, name, out->rows, out->cols, rows, cols);
+                            "tensor %s is %" PRIu32 " x %" PRIu32
+                            " (rows x columns), expected %" PRIu32 " x %" PRIu32,
+                            name, out->rows, out->cols, rows, cols);
     return err;
 }
 
@@ -408,8 +409,8 @@ static enum sl_err bind_layer(struct sl_model *model, uint32_t layer_idx, struct
     const struct sl_hparams *hparams = &model->hparams;
     struct sl_layer *layer = &model->layers[layer_idx];
     layer->is_sliding = hparams->window > 0 && (layer_idx + 1) % hparams->global_every != 0;
-    layer->has_rope = hparams->rope_dims > 0 &&
-                      !(hparams->no_rope_every > 0 && (layer_idx + 1) % hparams->no_rope_every == 0);
+    layer->has_rope = hparams->rope_dims > 0 && !(hparams->no_rope_every > 0 &&
+                                                  (layer_idx + 1) % hparams->no_rope_every == 0);
     enum sl_err err = bind_attention(model, layer_idx, layer, error);
     return err != SL_OK ? err : bind_feed_forward(model, layer_idx, layer, error);
 }

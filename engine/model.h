@@ -10,9 +10,9 @@
  *     model->hparams.layer_count; model->layers[0].q; ...
  *     sl_model_close(model);
  *
- * Threads: immutable after open. Ownership: the model owns the GGUF and its map; matrices point into
- * it, vectors too where they are F32 and aligned.
- * Shapes in comments are (outer, ..., inner); a matrix is (outputs, inputs).
+ * Threads: immutable after open. Ownership: the model owns the GGUF and its map; matrices point
+ * into it, vectors too where they are F32 and aligned. Shapes in comments are (outer, ..., inner);
+ * a matrix is (outputs, inputs).
  */
 #ifndef SLUICE_ENGINE_MODEL_H
 #define SLUICE_ENGINE_MODEL_H
@@ -60,25 +60,25 @@ struct sl_hparams {
     enum sl_norm_kind norm;
     float norm_epsilon;
     enum sl_activation activation;
-    float embedding_scale;    /* of the token embedding; 1: none */
-    float attention_scale;    /* of q.k */
-    float attention_softcap;  /* 0: none */
-    float final_softcap;      /* 0: none */
+    float embedding_scale;   /* of the token embedding; 1: none */
+    float attention_scale;   /* of q.k */
+    float attention_softcap; /* 0: none */
+    float final_softcap;     /* 0: none */
 
     enum sl_rope_style rope_style;
-    uint32_t rope_dims;       /* of a head; 0: no rotary embedding at all */
+    uint32_t rope_dims; /* of a head; 0: no rotary embedding at all */
     float rope_base;
-    float rope_base_sliding;  /* 0: as rope_base, with its scaling */
-    uint32_t no_rope_every;   /* layers (i + 1) % n == 0 have no rotary embedding; 0: all have */
+    float rope_base_sliding; /* 0: as rope_base, with its scaling */
+    uint32_t no_rope_every;  /* layers (i + 1) % n == 0 have no rotary embedding; 0: all have */
 
-    uint32_t window;          /* sliding layers see the last `window` positions; 0: no such layers */
-    uint32_t global_every;    /* layer i slides unless (i + 1) % n == 0; 1: none slides */
+    uint32_t window;       /* sliding layers see the last `window` positions; 0: no such layers */
+    uint32_t global_every; /* layer i slides unless (i + 1) % n == 0; 1: none slides */
 
-    bool is_encoder;          /* attention both ways, no cache, no output matrix */
-    bool has_post_norms;      /* norms after attention and feed-forward, before the residual add */
+    bool is_encoder;     /* attention both ways, no cache, no output matrix */
+    bool has_post_norms; /* norms after attention and feed-forward, before the residual add */
     bool has_qk_norms;
-    bool is_gate_fused;       /* one matrix ffn_up, rows gate, up */
-    bool has_gate;            /* gated feed-forward */
+    bool is_gate_fused; /* one matrix ffn_up, rows gate, up */
+    bool has_gate;      /* gated feed-forward */
     enum sl_pooling pooling;
 };
 
@@ -89,13 +89,13 @@ struct sl_layer {
     const float *attention_norm, *attention_norm_bias; /* (embedding); encoders: after attention */
     struct sl_matrix q, k, v;                          /* (heads * head_dim, embedding) */
     const float *q_bias, *k_bias, *v_bias;
-    const float *q_norm, *k_norm;                      /* (head_dim) */
-    struct sl_matrix attention_out;                    /* (embedding, heads * head_dim) */
+    const float *q_norm, *k_norm;   /* (head_dim) */
+    struct sl_matrix attention_out; /* (embedding, heads * head_dim) */
     const float *attention_out_bias;
     const float *attention_post_norm;
-    const float *feed_norm, *feed_norm_bias;           /* encoders: after the feed-forward */
-    struct sl_matrix gate, up;                         /* (feed_forward, embedding) */
-    struct sl_matrix down;                             /* (embedding, feed_forward) */
+    const float *feed_norm, *feed_norm_bias; /* encoders: after the feed-forward */
+    struct sl_matrix gate, up;               /* (feed_forward, embedding) */
+    struct sl_matrix down;                   /* (embedding, feed_forward) */
     const float *gate_bias, *up_bias, *down_bias;
     const float *feed_post_norm;
 };
@@ -103,7 +103,7 @@ struct sl_layer {
 struct sl_model {
     struct sl_gguf *gguf;
     struct sl_hparams hparams;
-    struct sl_matrix token_embedding; /* (vocab, embedding) */
+    struct sl_matrix token_embedding;                  /* (vocab, embedding) */
     const float *embedding_norm, *embedding_norm_bias; /* encoders */
     struct sl_matrix position_embedding;               /* (context, embedding); rows 0: none */
     const float *token_type;                           /* (embedding): row 0, added to each token */

@@ -77,8 +77,8 @@ enum sl_err sl_engine_prepare_text(struct sl_engine *engine, struct sl_slice tex
                                    struct sl_error *error)
 {
     struct sl_tokens tokens = {0};
-    enum sl_err err = sl_tokenizer_encode(engine->tokenizer, text, add_special, parse_special,
-                                          &tokens, error);
+    enum sl_err err =
+        sl_tokenizer_encode(engine->tokenizer, text, add_special, parse_special, &tokens, error);
     if (err == SL_OK)
         err = sl_prompt_create(engine, tokens.ids, tokens.count, 0, tokens.count, out, error);
     sl_tokens_clear(&tokens);

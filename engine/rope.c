@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Owns: the frequencies of rotary embeddings, with the ways that files stretch them to longer
- * contexts: linear (`rope.scaling.factor`), YaRN (Peng et al. 2023, section 3.4), Llama 3 (factors in
- * the tensor rope_freqs), longrope (Ding et al. 2024: factors for short and long contexts).
+ * contexts: linear (`rope.scaling.factor`), YaRN (Peng et al. 2023, section 3.4), Llama 3 (factors
+ * in the tensor rope_freqs), longrope (Ding et al. 2024: factors for short and long contexts).
  *
  * All of them come down to one frequency a pair and one magnitude, worked out at load in double
  * precision; the forward pass only multiplies by the position. Sine and cosine are computed once a
@@ -19,7 +19,7 @@
 #define YARN_BETA_SLOW 1.0  /* below it, fully interpolated */
 
 struct rope_scaling {
-    double scale;         /* 1 / factor */
+    double scale; /* 1 / factor */
     bool is_yarn;
     double context_trained;
     double beta_fast;
@@ -82,8 +82,8 @@ static enum sl_err read_factors(struct sl_model *model, uint32_t context_origina
         err = sl_model_vector(model, "rope_freqs.weight", count, false, factors, error);
     for (uint64_t pair = 0; err == SL_OK && *factors != NULL && pair < count; pair++)
         if (!((*factors)[pair] > 0) || !isfinite((*factors)[pair]))
-            return sl_error_set(error, SL_ERR_FORMAT,
-                                "rope factor %u is not a positive number", (unsigned)pair);
+            return sl_error_set(error, SL_ERR_FORMAT, "rope factor %u is not a positive number",
+                                (unsigned)pair);
     return err;
 }
 

@@ -304,7 +304,8 @@ static int32_t draw_from_all(struct sl_sampler *sampler, const float *logits, fl
     while (block + 1 < blocks && left >= sampler->block_sums[block])
         left -= sampler->block_sums[block++];
     int32_t chosen = best;
-    for (size_t idx = block * BLOCK; idx < sampler->vocab_size && idx < (block + 1) * BLOCK; idx++) {
+    for (size_t idx = block * BLOCK; idx < sampler->vocab_size && idx < (block + 1) * BLOCK;
+         idx++) {
         if (logits[idx] == -INFINITY)
             continue;
         chosen = (int32_t)idx;

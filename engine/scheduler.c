@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Owns: the scheduler's thread, the queue of waiting requests, admission, calls between steps.
- * Leaves to others: what a step does (step.c), turns between apps (fair_share.c), pages (kv_cache.c).
+ * Leaves to others: what a step does (step.c), turns between apps (fair_share.c), pages
+ * (kv_cache.c).
  *
  * The thread sleeps on one condition while there is nothing to do, and looks at queue, cancels and
  * deadlines between any two steps otherwise; so a cancel costs at most the step that runs.
  *
- * Admission: the waiting request of the app that had the least service, in order of arrival within an
- * app, as soon as there is a place and the KV budget has room for all that the request may need. A
- * request that has to wait for room is not overtaken, so that a large one is not starved.
+ * Admission: the waiting request of the app that had the least service, in order of arrival within
+ * an app, as soon as there is a place and the KV budget has room for all that the request may need.
+ * A request that has to wait for room is not overtaken, so that a large one is not starved.
  *
  * Invariants:
- *  1. A generation is in `waiting` (state WAITING) or `running` (PREFILL, DECODE), or is none of the
- *     scheduler's business; the scheduler's reference is dropped when it leaves both.
+ *  1. A generation is in `waiting` (state WAITING) or `running` (PREFILL, DECODE), or is none of
+ * the scheduler's business; the scheduler's reference is dropped when it leaves both.
  *  2. Every submitted generation gets exactly one SL_EVENT_END.
  *
  * Threads: see scheduler_internal.h.
@@ -43,8 +44,8 @@ static void end_generation(struct sl_generation *generation, enum sl_finish fini
         .token = generation->end_token,
         .stats = generation->end_stats,
         .finish = finish,
-        .released = generation->stop_matched ? sl_stop_match_released(generation->stops)
-                                             : SL_RELEASE_ALL,
+        .released =
+            generation->stop_matched ? sl_stop_match_released(generation->stops) : SL_RELEASE_ALL,
     };
     generation->state = SL_DONE;
     sl_generation_emit(generation, &record);
@@ -114,10 +115,9 @@ static uint32_t next_waiting(const struct sl_scheduler *scheduler)
 static void start_generation(struct sl_scheduler *scheduler, struct sl_generation *generation)
 {
     generation->state = SL_PREFILL;
-    generation->computed =
-        sl_kv_match(scheduler->config.cache, &generation->sequence, generation->ids,
-                    generation->scores, generation->prompt_count - 1, generation->scored_begin,
-                    generation->scored_end);
+    generation->computed = sl_kv_match(
+        scheduler->config.cache, &generation->sequence, generation->ids, generation->scores,
+        generation->prompt_count - 1, generation->scored_begin, generation->scored_end);
     generation->reused = generation->computed;
     scheduler->running[scheduler->running_count++] = generation;
 }
@@ -184,8 +184,7 @@ static void show_load(struct sl_scheduler *scheduler)
     const uint64_t elapsed = now - scheduler->window_begin_ns;
     if (elapsed >= RATE_WINDOW_NS || scheduler->running_count == 0) {
         if (elapsed > 0 && scheduler->window_tokens > 0)
-            scheduler->tokens_per_second =
-                (double)scheduler->window_tokens * 1e9 / (double)elapsed;
+            scheduler->tokens_per_second = (double)scheduler->window_tokens * 1e9 / (double)elapsed;
         scheduler->window_begin_ns = now;
         scheduler->window_tokens = 0;
     }
@@ -238,8 +237,8 @@ static void free_scheduler(struct sl_scheduler *scheduler)
     free(scheduler);
 }
 
-enum sl_err sl_scheduler_start(const struct sl_scheduler_config *config,
-                               struct sl_scheduler **out, struct sl_error *error)
+enum sl_err sl_scheduler_start(const struct sl_scheduler_config *config, struct sl_scheduler **out,
+                               struct sl_error *error)
 {
     struct sl_scheduler *scheduler = calloc(1, sizeof *scheduler);
     if (scheduler == NULL)

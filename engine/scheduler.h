@@ -31,8 +31,8 @@ struct sl_scheduler_config {
     uint32_t queue_max;
 };
 
-enum sl_err sl_scheduler_start(const struct sl_scheduler_config *config,
-                               struct sl_scheduler **out, struct sl_error *error) SL_MUST_CHECK;
+enum sl_err sl_scheduler_start(const struct sl_scheduler_config *config, struct sl_scheduler **out,
+                               struct sl_error *error) SL_MUST_CHECK;
 /* Ends every request as cancelled and joins the thread. NULL is fine. */
 void sl_scheduler_stop(struct sl_scheduler *scheduler);
 

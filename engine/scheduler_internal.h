@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What scheduler.c (who runs) and step.c (one step of those who run) share. All of it belongs to the
- * scheduler's thread but what the mutex guards.
+ * What scheduler.c (who runs) and step.c (one step of those who run) share. All of it belongs to
+ * the scheduler's thread but what the mutex guards.
  */
 #ifndef SLUICE_ENGINE_SCHEDULER_INTERNAL_H
 #define SLUICE_ENGINE_SCHEDULER_INTERNAL_H

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Speculation by prompt look-up (Saxena 2023): where the last tokens occurred before in the sequence,
- * what followed them then is guessed to follow again. The guess is checked in the same pass that
- * would have computed one token, and only kept as far as the sampler chooses the same tokens, so
- * the text does not depend on it. It pays for answers that copy (extraction, edits of code, JSON).
+ * Speculation by prompt look-up (Saxena 2023): where the last tokens occurred before in the
+ * sequence, what followed them then is guessed to follow again. The guess is checked in the same
+ * pass that would have computed one token, and only kept as far as the sampler chooses the same
+ * tokens, so the text does not depend on it. It pays for answers that copy (extraction, edits of
+ * code, JSON).
  */
 #ifndef SLUICE_ENGINE_SPECULATE_H
 #define SLUICE_ENGINE_SPECULATE_H

@@ -4,10 +4,10 @@
  * the logits.
  * Leaves to others: who runs (scheduler.c), the arithmetic (forward.c), the choice (sampler.c).
  *
- * A batch holds first the next token of every request that generates (and, where only few do, a guess
- * of what follows it: speculate.c), then pieces of prompts. While somebody generates, prompts go in
- * small pieces, so that a long one delays the others' next token by a bounded time; else as large
- * ones as the work memory holds, since a large matrix product is the cheapest.
+ * A batch holds first the next token of every request that generates (and, where only few do, a
+ * guess of what follows it: speculate.c), then pieces of prompts. While somebody generates, prompts
+ * go in small pieces, so that a long one delays the others' next token by a bounded time; else as
+ * large ones as the work memory holds, since a large matrix product is the cheapest.
  *
  * Logits are computed for blocks of output rows, in batch order: weights of the output matrix are
  * read once for all requests, and no more than a block of logits exists at a time.
@@ -60,12 +60,10 @@ static void draft(struct sl_generation *generation)
         generation->speculation.pause--;
         return;
     }
-    const uint32_t room =
-        generation->prompt_count + generation->tokens_max - generation->count - 1;
-    generation->drafted =
-        sl_speculate_draft(generation->ids, generation->count,
-                           room < SL_DRAFT_MAX ? room : SL_DRAFT_MAX,
-                           generation->ids + generation->count);
+    const uint32_t room = generation->prompt_count + generation->tokens_max - generation->count - 1;
+    generation->drafted = sl_speculate_draft(generation->ids, generation->count,
+                                             room < SL_DRAFT_MAX ? room : SL_DRAFT_MAX,
+                                             generation->ids + generation->count);
 }
 
 static uint32_t count_in_state(const struct sl_scheduler *scheduler, enum sl_generation_state state)
@@ -171,8 +169,8 @@ static bool match_stops(struct sl_generation *generation, int32_t token, uint64_
     *released = SL_RELEASE_ALL;
     if (generation->stops == NULL)
         return false;
-    generation->stop_matched = sl_stop_match_feed(
-        generation->stops, sl_detokenizer_feed(generation->stop_decoder, token));
+    generation->stop_matched =
+        sl_stop_match_feed(generation->stops, sl_detokenizer_feed(generation->stop_decoder, token));
     *released = sl_stop_match_released(generation->stops);
     return generation->stop_matched;
 }
@@ -193,9 +191,9 @@ static int32_t choose(struct sl_scheduler *scheduler, struct sl_generation *gene
                       float *logits)
 {
     struct sl_sampler *sampler = scheduler->config.sampler;
-    float *edited =
-        sl_sampler_edit(sampler, &generation->sampling, logits, generation->ids,
-                        generation->prompt_count, generation->count, generation->constraint != NULL);
+    float *edited = sl_sampler_edit(sampler, &generation->sampling, logits, generation->ids,
+                                    generation->prompt_count, generation->count,
+                                    generation->constraint != NULL);
     if (generation->constraint != NULL)
         sl_constraint_mask(generation->constraint, edited);
     return sl_sampler_choose(sampler, &generation->sampling, edited, generation->count);
@@ -214,9 +212,8 @@ static enum sl_finish generate_token(struct sl_scheduler *scheduler,
         sl_logit_alternatives(logits, vocab, summary.log_sum,
                               sl_generation_alternatives(generation), generation->top_logprobs);
     const int32_t token = choose(scheduler, generation, logits);
-    const struct sl_record record = {.kind = SL_EVENT_TOKEN,
-                                     .token = token,
-                                     .stats = sl_logit_stats(&summary, logits[token])};
+    const struct sl_record record = {
+        .kind = SL_EVENT_TOKEN, .token = token, .stats = sl_logit_stats(&summary, logits[token])};
     if (!generation->ignore_end && sl_tokenizer_is_end(scheduler->config.tokenizer, token)) {
         generation->end_token = record.token;
         generation->end_stats = record.stats;
@@ -268,8 +265,7 @@ static enum sl_finish read_prompt_row(struct sl_scheduler *scheduler,
     if (next >= generation->scored_begin && next < generation->scored_end) {
         struct sl_logit_summary summary;
         sl_logit_summarize(logits, scheduler->config.model->hparams.vocab_size, &summary);
-        generation->scores[next] =
-            sl_logit_stats(&summary, logits[generation->ids[next]]).logprob;
+        generation->scores[next] = sl_logit_stats(&summary, logits[generation->ids[next]]).logprob;
     }
     if (next < generation->prompt_count)
         return SL_FINISH_NONE;
@@ -293,11 +289,11 @@ static void judge_draft(struct sl_generation *generation, bool was_right)
     speculation->pause = speculation->penalty;
 }
 
-/* A row behind a generated or guessed token. *more is cleared where later rows of the span are moot:
- * the guess that they stand on was wrong. */
+/* A row behind a generated or guessed token. *more is cleared where later rows of the span are
+ * moot: the guess that they stand on was wrong. */
 static enum sl_finish read_answer_row(struct sl_scheduler *scheduler,
-                                      struct sl_generation *generation, uint32_t row,
-                                      float *logits, bool *more)
+                                      struct sl_generation *generation, uint32_t row, float *logits,
+                                      bool *more)
 {
     const bool is_guessed = row < generation->drafted;
     const int32_t guess = is_guessed ? generation->ids[generation->count] : SL_TOKEN_NONE;

@@ -13,11 +13,11 @@
 #include <stdlib.h>
 
 struct sl_stop_match {
-    uint64_t total;    /* bytes fed */
+    uint64_t total; /* bytes fed */
     uint64_t released;
     size_t longest;
     size_t tail_len;
-    char *tail;        /* (longest) */
+    char *tail; /* (longest) */
     size_t count;
     struct sl_slice stops[];
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Finds stop strings in a text that arrives in pieces, and says how much of it may be shown: all but
- * a tail that could still become a stop string.
+ * Finds stop strings in a text that arrives in pieces, and says how much of it may be shown: all
+ * but a tail that could still become a stop string.
  *
  *     struct sl_stop_match *match = sl_stop_match_create(stops, count);
  *     bool stopped = sl_stop_match_feed(match, piece);

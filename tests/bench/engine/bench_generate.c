@@ -2,11 +2,11 @@
  *
  * How fast a model runs: bench_generate MODEL.gguf [PROMPT_TOKENS [ANSWER_TOKENS [RUNS]]]
  *
- * Prompt processing and generation in tokens a second at 1 and 2 threads, as llama-bench counts them
- * (prompt: all its tokens over the time to the first token; generation: tokens after the first over
- * the time between first and last), the best of RUNS; then four streams at once; then a prompt that
- * shares its first 1,000 tokens with an earlier one. Compare with
- *     llama-bench -m MODEL.gguf -p 512 -n 64 -t 1,2
+ * Prompt processing and generation in tokens a second at 1 and 2 threads, as llama-bench counts
+ * them (prompt: all its tokens over the time to the first token; generation: tokens after the first
+ * over the time between first and last), the best of RUNS; then four streams at once; then a prompt
+ * that shares its first 1,000 tokens with an earlier one. Compare with llama-bench -m MODEL.gguf -p
+ * 512 -n 64 -t 1,2
  */
 #include "sluice/clock.h"
 #include "sluice/engine.h"

@@ -243,9 +243,8 @@ static void add_layer(const struct shape *shape, uint32_t layer, const char *mix
             continue;
         snprintf(name, sizeof name, "blk.%u.%s", layer, parts[idx].part);
         add_tensor(name, parts[idx].cols, parts[idx].rows,
-                   parts[idx].is_vector
-                       ? SL_TYPE_F32
-                       : matrix_type(mix, parts[idx].cols, parts[idx].more_bits));
+                   parts[idx].is_vector ? SL_TYPE_F32
+                                        : matrix_type(mix, parts[idx].cols, parts[idx].more_bits));
     }
 }
 

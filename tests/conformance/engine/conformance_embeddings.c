@@ -11,9 +11,9 @@
 
 #include <math.h>
 
-#define COSINE_FLOAT 0.9999    /* F32, F16, BF16 */
+#define COSINE_FLOAT 0.9999 /* F32, F16, BF16 */
 #define COSINE_QUANTIZED 0.999
-#define LENGTH_FLOAT 1e-3      /* relative difference of the l2 norms */
+#define LENGTH_FLOAT 1e-3 /* relative difference of the l2 norms */
 #define LENGTH_QUANTIZED 2e-2
 
 struct tally {

@@ -3,12 +3,13 @@
  * Every decoder of the reference data: token ids, logits, log-likelihoods at every position and the
  * greedy continuation, against what the reference computes with the same weights in float.
  *
- * Noise: the reference tells how far its own int8 arithmetic is from exact (RMS and maximum over the
- * first 32 logits of all cases of a file, in units of the logits' deviation). Ours may have twice
- * that RMS over the file and twice that maximum in any case (a maximum of some hundred heavy-tailed
- * numbers is a matter of luck; how many cases pass 1.5 times it is printed as well); where the
- * reference computes in float itself the limit is FLOAT_LIMIT. Greedy text must agree up to the first step whose margin is
- * below the noise, in the reference's exact computation or in its ordinary one.
+ * Noise: the reference tells how far its own int8 arithmetic is from exact (RMS and maximum over
+ * the first 32 logits of all cases of a file, in units of the logits' deviation). Ours may have
+ * twice that RMS over the file and twice that maximum in any case (a maximum of some hundred
+ * heavy-tailed numbers is a matter of luck; how many cases pass 1.5 times it is printed as well);
+ * where the reference computes in float itself the limit is FLOAT_LIMIT. Greedy text must agree up
+ * to the first step whose margin is below the noise, in the reference's exact computation or in its
+ * ordinary one.
  */
 #include "model_runner.h"
 
@@ -16,7 +17,7 @@
 
 #include <math.h>
 
-#define FLOAT_LIMIT 1e-3       /* of logits_std: files whose weights meet float activations */
+#define FLOAT_LIMIT 1e-3 /* of logits_std: files whose weights meet float activations */
 #define RMS_FACTOR 2.0
 #define MAX_FACTOR 2.0
 #define MAX_FACTOR_STRICT 1.5
@@ -37,7 +38,7 @@ struct limits {
 struct tally {
     size_t cases;
     size_t passed;
-    size_t strict; /* cases whose worst logit is within the stricter maximum */
+    size_t strict;  /* cases whose worst logit is within the stricter maximum */
     double squares; /* of the first logits' differences */
     double worst;
     double nll_squares;
@@ -124,7 +125,8 @@ static bool check_ids(const struct sl_tokenizer *tokenizer, const json_t *entry,
         equal = tokens.ids[idx] == (int32_t)json_integer_value(json_array_get(ids, idx));
     sl_tokens_clear(&tokens);
     if (!equal)
-        complain(tally, json_string_value(json_object_get(entry, "name")), "token ids differ", 1, 0);
+        complain(tally, json_string_value(json_object_get(entry, "name")), "token ids differ", 1,
+                 0);
     return equal;
 }
 
@@ -285,8 +287,7 @@ START_TEST(every_decoder_computes_what_the_reference_does)
             printf("# %-9s %-17s %-7s %3zu/%-3zu %10.6f %10.6f %10.6f %s\n", row.arch, row.model,
                    row.type, row.tally.passed, row.tally.cases,
                    sqrt(row.tally.squares / (double)(row.tally.cases * FIRST_LOGITS)),
-                   row.tally.worst,
-                   sqrt(row.tally.nll_squares / (double)(row.tally.nll_count + 1)),
+                   row.tally.worst, sqrt(row.tally.nll_squares / (double)(row.tally.nll_count + 1)),
                    row.tally.complaint);
             cases += row.tally.cases;
             passed += row.tally.passed;

@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TOKENS 200        /* run.c counts the prompt's but for BOS among them, llama.cpp does not */
-#define BOS 1             /* ends a story in this model */
+#define TOKENS 200 /* run.c counts the prompt's but for BOS among them, llama.cpp does not */
+#define BOS 1      /* ends a story in this model */
 #define STREAMS 4
 
 struct story {

@@ -172,8 +172,8 @@ END_TEST
 START_TEST(streams_that_run_together_answer_as_they_do_alone)
 {
     struct sl_engine *engine = open_default();
-    static const char *const texts[STREAMS] = {"a",      PROMPT, PROMPT PROMPT,
-                                               PROMPT " and so on", "b b b b b b b b b b b", "cd"};
+    static const char *const texts[STREAMS] = {
+        "a", PROMPT, PROMPT PROMPT, PROMPT " and so on", "b b b b b b b b b b b", "cd"};
     struct answer alone[STREAMS];
     struct sl_prompt *prompts[STREAMS];
     struct sl_generation *generations[STREAMS];
@@ -320,9 +320,12 @@ START_TEST(what_does_not_fit_or_make_sense_is_refused)
     ids[3] = -1;
     ck_assert_int_eq(sl_engine_prepare_ids(engine, ids, 10, &prompt, &error), SL_ERR_INVALID);
     prompt = prepare(engine, PROMPT);
-    const struct sl_generate_params bad[] = {
-        {.temperature = -1}, {.temperature = NAN}, {.top_p = 1.5f}, {.min_p = -0.1f},
-        {.top_logprobs = SL_TOP_LOGPROBS_MAX + 1}, {.presence_penalty = INFINITY}};
+    const struct sl_generate_params bad[] = {{.temperature = -1},
+                                             {.temperature = NAN},
+                                             {.top_p = 1.5f},
+                                             {.min_p = -0.1f},
+                                             {.top_logprobs = SL_TOP_LOGPROBS_MAX + 1},
+                                             {.presence_penalty = INFINITY}};
     for (size_t idx = 0; idx < sizeof bad / sizeof *bad; idx++)
         ck_assert_int_eq(sl_engine_generate(engine, prompt, &bad[idx], &generation, &error),
                          SL_ERR_INVALID);
@@ -333,8 +336,8 @@ END_TEST
 
 START_TEST(an_encoder_embeds_and_does_not_generate)
 {
-    struct sl_engine *engine =
-        open_tiny((struct tiny_model){.arch = "nomic-bert", .kv_heads = 4}, (struct sl_engine_config){0});
+    struct sl_engine *engine = open_tiny((struct tiny_model){.arch = "nomic-bert", .kv_heads = 4},
+                                         (struct sl_engine_config){0});
     struct sl_error error = {0};
     float one[64];
     float two[64];
@@ -384,8 +387,8 @@ START_TEST(tokens_and_text_convert_both_ways)
     struct sl_error error = {0};
     int32_t *ids;
     size_t count;
-    ck_assert_int_eq(
-        sl_engine_tokenize(engine, SL_SLICE("abc"), true, false, &ids, &count, &error), SL_OK);
+    ck_assert_int_eq(sl_engine_tokenize(engine, SL_SLICE("abc"), true, false, &ids, &count, &error),
+                     SL_OK);
     ck_assert_int_eq(ids[0], TINY_BOS);
     struct sl_buf text;
     sl_buf_init(&text, 100);
@@ -424,7 +427,8 @@ START_TEST(a_chat_becomes_the_tokens_of_its_rendering)
     struct sl_prompt *chat;
     struct sl_prompt *parts;
     enum sl_err err = prepare_chat(
-        engine, "[{\"role\":\"system\",\"content\":\"x\"},{\"role\":\"user\",\"content\":\"zyzzyva\"}]",
+        engine,
+        "[{\"role\":\"system\",\"content\":\"x\"},{\"role\":\"user\",\"content\":\"zyzzyva\"}]",
         NULL, &chat, &error);
     ck_assert_msg(err == SL_OK, "%s", error.message);
     struct sl_prompt *text = prepare(engine, "[system]x[user]zyzzyva[assistant]");
@@ -434,10 +438,11 @@ START_TEST(a_chat_becomes_the_tokens_of_its_rendering)
     const struct answer answer = read_all(generate(engine, chat, greedy));
     ck_assert_uint_ge(answer.prompt.scored_tokens, strlen("zyzzyva") - 1);
     ck_assert_uint_le(answer.prompt.scored_tokens, strlen("zyzzyva") + 1);
-    err = prepare_chat(engine,
-                       "[{\"role\":\"system\",\"content\":\"x\"},{\"role\":\"user\",\"content\":["
-                       "{\"type\":\"text\",\"text\":\"zyz\"},{\"type\":\"text\",\"text\":\"zyva\"}]}]",
-                       NULL, &parts, &error);
+    err = prepare_chat(
+        engine,
+        "[{\"role\":\"system\",\"content\":\"x\"},{\"role\":\"user\",\"content\":["
+        "{\"type\":\"text\",\"text\":\"zyz\"},{\"type\":\"text\",\"text\":\"zyva\"}]}]",
+        NULL, &parts, &error);
     ck_assert_msg(err == SL_OK, "%s", error.message);
     ck_assert_uint_eq(sl_prompt_tokens(parts), sl_prompt_tokens(chat));
     ck_assert_mem_eq(sl_prompt_ids(parts), sl_prompt_ids(chat),
@@ -451,18 +456,18 @@ END_TEST
 
 START_TEST(what_a_template_cannot_express_is_refused)
 {
-    struct sl_engine *engine = open_tiny((struct tiny_model){.chat_template = TEMPLATE},
-                                         (struct sl_engine_config){0});
+    struct sl_engine *engine =
+        open_tiny((struct tiny_model){.chat_template = TEMPLATE}, (struct sl_engine_config){0});
     struct sl_error error = {0};
     struct sl_prompt *prompt;
     ck_assert_int_eq(
-        prepare_chat(engine,
-                     "[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{}}]}]",
-                     NULL, &prompt, &error),
+        prepare_chat(
+            engine, "[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{}}]}]",
+            NULL, &prompt, &error),
         SL_ERR_UNSUPPORTED);
     ck_assert_int_eq(prepare_chat(engine, "[{\"role\":\"user\",\"content\":\"x\"}]",
-                                  "[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]", &prompt,
-                                  &error),
+                                  "[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]",
+                                  &prompt, &error),
                      SL_ERR_UNSUPPORTED);
     ck_assert_int_eq(prepare_chat(engine, "[]", NULL, &prompt, &error), SL_ERR_INVALID);
     sl_engine_close(engine);
@@ -472,15 +477,14 @@ END_TEST
 START_TEST(a_schema_makes_even_a_random_model_write_what_it_asks_for)
 {
     struct sl_engine *engine = open_default();
-    json_t *schema = json_loads(
-        "{\"type\":\"object\",\"properties\":{\"is_spam\":{\"type\":\"boolean\"},\"label\":{\"enum\":"
-        "[\"red\",\"green\",\"blue\"]}},\"required\":[\"is_spam\",\"label\"],"
-        "\"additionalProperties\":false}",
-        0, NULL);
-    struct sl_generate_params params = {.tokens_max = 150,
-                                        .temperature = 1,
-                                        .format = SL_FORMAT_JSON_SCHEMA,
-                                        .schema = schema};
+    json_t *schema =
+        json_loads("{\"type\":\"object\",\"properties\":{\"is_spam\":{\"type\":\"boolean\"},"
+                   "\"label\":{\"enum\":"
+                   "[\"red\",\"green\",\"blue\"]}},\"required\":[\"is_spam\",\"label\"],"
+                   "\"additionalProperties\":false}",
+                   0, NULL);
+    struct sl_generate_params params = {
+        .tokens_max = 150, .temperature = 1, .format = SL_FORMAT_JSON_SCHEMA, .schema = schema};
     for (params.seed = 0; params.seed < 8; params.seed++) {
         const struct answer answer = run(engine, PROMPT, params);
         ck_assert_int_eq(answer.finish, SL_FINISH_STOP);

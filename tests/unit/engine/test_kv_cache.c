@@ -44,8 +44,7 @@ static uint32_t begin(struct sl_kv_cache *cache, struct run *run, uint32_t limit
 {
     ck_assert(sl_kv_reserve(cache, PAGES));
     sl_kv_begin(&run->sequence, run->pages, PAGES);
-    run->tokens =
-        sl_kv_match(cache, &run->sequence, ids, scores, limit, scored_begin, scored_end);
+    run->tokens = sl_kv_match(cache, &run->sequence, ids, scores, limit, scored_begin, scored_end);
     return run->tokens;
 }
 
@@ -195,7 +194,7 @@ START_TEST(the_least_recently_used_leaf_makes_room)
     end(cache, &run);
     ids[0] = 10000;
     ck_assert_uint_eq(begin(cache, &run, 99, 1, 1), 0); /* the first one is not */
-    fill(cache, &run, CONTEXT); /* as large as the cache */
+    fill(cache, &run, CONTEXT);                         /* as large as the cache */
     check(cache, &run);
     end(cache, &run);
     ck_assert_uint_eq(begin(cache, &run, CONTEXT - 1, 1, 1), CONTEXT - SL_KV_PAGE_TOKENS);
@@ -253,8 +252,7 @@ int main(void)
     Suite *suite = suite_create("kv_cache");
     TCase *tcase = tcase_create("kv_cache");
     tcase_add_test(tcase, a_prompt_seen_before_is_taken_over_to_the_token);
-    tcase_add_test(tcase,
-                   prompts_that_part_share_their_beginning_and_do_not_disturb_each_other);
+    tcase_add_test(tcase, prompts_that_part_share_their_beginning_and_do_not_disturb_each_other);
     tcase_add_test(tcase, two_sequences_that_compute_the_same_end_up_with_one_page);
     tcase_add_test(tcase, a_scored_token_always_gets_its_score);
     tcase_add_test(tcase, the_least_recently_used_leaf_makes_room);

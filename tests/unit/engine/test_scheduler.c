@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Who runs, for how long and beside whom: the scheduler through the engine's face, over tiny models.
+ * Who runs, for how long and beside whom: the scheduler through the engine's face, over tiny
+ * models.
  */
 #include "sluice/clock.h"
 #include "sluice/engine.h"
@@ -99,8 +100,8 @@ START_TEST(a_deadline_ends_running_and_waiting_requests)
 {
     struct sl_engine *engine = open_with((struct sl_engine_config){.sequences_max = 1});
     struct sl_prompt *prompt = prompt_of(engine, 10, 1);
-    struct sl_generation *running = start(
-        engine, prompt, (struct sl_generate_params){.deadline_ms = sl_monotonic_ms() + 30});
+    struct sl_generation *running =
+        start(engine, prompt, (struct sl_generate_params){.deadline_ms = sl_monotonic_ms() + 30});
     struct sl_generation *waiting =
         start(engine, prompt,
               (struct sl_generate_params){.tokens_max = 3, .deadline_ms = sl_monotonic_ms()});
@@ -153,15 +154,15 @@ START_TEST(waiting_apps_take_turns)
 {
     struct sl_engine *engine = open_with((struct sl_engine_config){.sequences_max = 1});
     struct sl_prompt *prompt = prompt_of(engine, 10, 1);
-    struct sl_generation *first = start(
-        engine, prompt, (struct sl_generate_params){.tokens_max = 400, .fair_share_id = 1});
+    struct sl_generation *first =
+        start(engine, prompt, (struct sl_generate_params){.tokens_max = 400, .fair_share_id = 1});
     wait_for_first_token(first);
     struct sl_generation *greedy[5];
     for (size_t idx = 0; idx < 5; idx++)
         greedy[idx] = start(engine, prompt,
                             (struct sl_generate_params){.tokens_max = 400, .fair_share_id = 1});
-    struct sl_generation *modest = start(
-        engine, prompt, (struct sl_generate_params){.tokens_max = 2, .fair_share_id = 2});
+    struct sl_generation *modest =
+        start(engine, prompt, (struct sl_generate_params){.tokens_max = 2, .fair_share_id = 2});
     ck_assert_int_eq(read_to_end(modest), SL_FINISH_LENGTH);
     ck_assert_uint_eq(sl_generation_tokens(greedy[4]), 0); /* it came before, but had its share */
     for (size_t idx = 0; idx < 5; idx++)
@@ -181,8 +182,7 @@ START_TEST(a_long_prompt_does_not_stop_a_running_stream)
     struct sl_generation *stream =
         start(engine, small, (struct sl_generate_params){.tokens_max = LONG_ANSWER});
     wait_for_first_token(stream);
-    struct sl_generation *late =
-        start(engine, large, (struct sl_generate_params){.tokens_max = 1});
+    struct sl_generation *late = start(engine, large, (struct sl_generate_params){.tokens_max = 1});
     struct sl_event event = {0};
     const uint32_t before = sl_generation_tokens(stream);
     ck_assert_int_eq(sl_generation_next(late, SL_DEADLINE_NEVER, &event), SL_OK);
@@ -293,8 +293,7 @@ static void *client_main(void *context)
 {
     struct client *client = context;
     for (uint32_t round = 0; round < ROUNDS; round++) {
-        struct sl_prompt *prompt =
-            prompt_of(client->engine, 40 + client->idx * 30, round % 3);
+        struct sl_prompt *prompt = prompt_of(client->engine, 40 + client->idx * 30, round % 3);
         struct sl_generation *generation =
             start(client->engine, prompt,
                   (struct sl_generate_params){.tokens_max = 20,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Tiny models with random weights for unit tests, made on the spot, so that nothing but the tests is
- * needed to run them: llama, or an encoder (nomic-bert), with a byte vocabulary.
+ * Tiny models with random weights for unit tests, made on the spot, so that nothing but the tests
+ * is needed to run them: llama, or an encoder (nomic-bert), with a byte vocabulary.
  *
  *     const char *path = tiny_model_write((struct tiny_model){.layers = 2}, "m.gguf");
  */
@@ -18,15 +18,15 @@
 
 /* Zero fields take the values in brackets. */
 struct tiny_model {
-    const char *arch;        /* [llama] */
-    uint32_t layers;         /* [2] */
-    uint32_t width;          /* [64] */
-    uint32_t heads;          /* [4] */
-    uint32_t kv_heads;       /* [2] */
-    uint32_t inner;          /* [96] */
-    uint32_t context;        /* [256] */
-    const char *leave_out;   /* a key or tensor that is not written */
-    const char *lie_about;   /* a u32 key that gets `lie` instead, or a tensor with `lie` rows */
+    const char *arch;      /* [llama] */
+    uint32_t layers;       /* [2] */
+    uint32_t width;        /* [64] */
+    uint32_t heads;        /* [4] */
+    uint32_t kv_heads;     /* [2] */
+    uint32_t inner;        /* [96] */
+    uint32_t context;      /* [256] */
+    const char *leave_out; /* a key or tensor that is not written */
+    const char *lie_about; /* a u32 key that gets `lie` instead, or a tensor with `lie` rows */
     uint32_t lie;
     const char *chat_template;
 };
