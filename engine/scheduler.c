@@ -13,7 +13,7 @@
  *
  * Invariants:
  *  1. A generation is in `waiting` (state WAITING) or `running` (PREFILL, DECODE), or is none of
- * the scheduler's business; the scheduler's reference is dropped when it leaves both.
+ *     the scheduler's business; the scheduler's reference is dropped when it leaves both.
  *  2. Every submitted generation gets exactly one SL_EVENT_END.
  *
  * Threads: see scheduler_internal.h.
