@@ -5,6 +5,8 @@ set(ROUTER_CLOUD_SOURCES
   cloud.c
   cloud_attempt.c
   cloud_call.c
+  cloud_race.c
+  cloud_settle.c
   cost.c
   network_state.c
   provider.c
@@ -16,4 +18,5 @@ set(ROUTER_CLOUD_SOURCES
   retry_budget.c
   scrubbed.c
   sse_parser.c
-  transfer.c)
+  transfer.c
+  transfer_exchange.c)

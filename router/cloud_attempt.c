@@ -175,7 +175,7 @@ void sl_attempt_commit(struct sl_attempt *attempt)
 
 /* ---- Starting ---- */
 
-static const struct sl_cloud_model_config *find_model(const struct sl_cloud_target *target)
+const struct sl_cloud_model_config *sl_target_model(const struct sl_cloud_target *target)
 {
     for (size_t i = 0; i < target->provider->model_count; i++)
         if (strcmp(target->provider->models[i].name, target->model) == 0)
@@ -213,7 +213,7 @@ static enum sl_err start_transfer(struct sl_attempt *attempt, struct sl_buf *key
 {
     const struct sl_attempt_plan *plan = &attempt->plan;
     const struct sl_cloud_provider_config *config = plan->target->provider;
-    const struct sl_cloud_model_config *model = find_model(plan->target);
+    const struct sl_cloud_model_config *model = sl_target_model(plan->target);
     enum sl_err err = take_sent_text(attempt);
     if (err == SL_OK)
         err = sl_provider_states_key(plan->cloud->states, config, key, &attempt->error);

@@ -72,6 +72,9 @@ struct sl_attempt {
     struct sl_transfer_status status; /* the last one seen */
 };
 
+/* What the policy says about the target's model; NULL where it is not listed. */
+const struct sl_cloud_model_config *sl_target_model(const struct sl_cloud_target *target);
+
 /* Builds the request and starts the exchange. A failure to start is an outcome like any other. */
 void sl_attempt_start(struct sl_attempt *attempt, const struct sl_attempt_plan *plan,
                       uint64_t now_ms);

@@ -13,50 +13,18 @@
  *
  * Runs on the caller's thread. Invariants: 1. Once the sink was given something, only that
  * attempt's deltas, or those of an attempt that provably continues them, reach it. 2. No wait is
- * longer than WAIT_STEP_MS without a look at `cancelled`. 3. A call makes at most ATTEMPTS_MAX
- * attempts, whatever the settings say.
+ * longer than SL_CALL_WAIT_STEP_MS without a look at `cancelled`. 3. A call makes at most
+ * SL_CALL_ATTEMPTS_MAX attempts, whatever the settings say.
  */
-#include "cloud_attempt.h"
+#include "cloud_call.h"
 
 #include "retry_budget.h"
 #include "sluice/clock.h"
 #include "sluice/crypto.h"
-#include "sluice/log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define WAIT_STEP_MS 50   /* how fast a client that left is noticed */
-#define ATTEMPTS_MAX 12   /* of one call: past it something is wrong that asking does not mend */
-#define BYTES_PER_TOKEN 4 /* for the cost of answers without usage; a rule of thumb for English */
-
-struct call {
-    struct sl_cloud *cloud;
-    const struct sl_cloud_call *ask;
-    struct sl_cloud_result *result;
-    struct sl_transfer_inbox *inbox;
-    uint64_t started_at_ms;
-
-    const struct sl_cloud_target *order[SL_CLOUD_TARGETS_MAX];
-    size_t order_count;
-    size_t position;  /* in `order`: the target being asked */
-    uint32_t retries; /* of this target so far */
-    size_t attempts;
-
-    bool has_context_floor; /* a model's context was too short: */
-    uint64_t context_floor; /* only larger ones than this are asked */
-    enum sl_resume_mode resume;
-
-    /* The last word, for the client. */
-    bool has_last;
-    enum sl_cloud_outcome last_outcome;
-    bool is_all_rate_limited;
-    char reason[SL_PROVIDER_REASON_MAX];
-    struct sl_error last_error;
-    uint32_t retry_after_ms;
-    uint64_t again_at_ms; /* the earliest time a breaker or cool-down lets someone be asked */
-};
 
 /* ---- Order ---- */
 
@@ -84,7 +52,7 @@ static void pick_by_weight(const struct sl_cloud_target **order, size_t first, s
     order[first] = target;
 }
 
-static void order_targets(struct call *call)
+static void order_targets(struct sl_call *call)
 {
     /* Insertion by tier keeps the order given within a tier. */
     for (size_t i = 0; i < call->ask->target_count && i < SL_CLOUD_TARGETS_MAX; i++) {
@@ -103,282 +71,55 @@ static void order_targets(struct call *call)
 
 static uint64_t context_of(const struct sl_cloud_target *target)
 {
-    for (size_t i = 0; i < target->provider->model_count; i++)
-        if (strcmp(target->provider->models[i].name, target->model) == 0)
-            return target->provider->models[i].context_tokens;
-    return 0;
+    const struct sl_cloud_model_config *model = sl_target_model(target);
+    return model != NULL ? model->context_tokens : 0;
 }
 
-static bool is_large_enough(const struct call *call, const struct sl_cloud_target *target)
+static bool is_large_enough(const struct sl_call *call, const struct sl_cloud_target *target)
 {
     return !call->has_context_floor || context_of(target) > call->context_floor;
 }
 
-/* Whether a target after the current one could be asked now. */
-static bool has_other(const struct call *call, uint64_t now_ms)
+const struct sl_cloud_target *sl_call_other_target(const struct sl_call *call, uint64_t now_ms)
 {
     for (size_t i = call->position + 1; i < call->order_count; i++)
         if (is_large_enough(call, call->order[i]) &&
             sl_provider_states_would_admit(call->cloud->states, call->order[i]->provider,
                                            call->order[i]->model, now_ms))
-            return true;
-    return false;
+            return call->order[i];
+    return NULL;
 }
 
 /* ---- Waiting ---- */
 
-static bool is_cancelled(const struct call *call)
+static bool is_cancelled(const struct sl_call *call)
 {
     return call->ask->cancelled != NULL &&
            atomic_load_explicit(call->ask->cancelled, memory_order_relaxed);
 }
 
-static bool is_stopping(const struct call *call)
+static bool is_stopping(const struct sl_call *call)
 {
     return atomic_load_explicit(&call->cloud->is_stopping, memory_order_relaxed);
 }
 
+bool sl_call_is_ended(const struct sl_call *call)
+{
+    return is_cancelled(call) || is_stopping(call);
+}
+
 /* False where the call ended meanwhile. */
-static bool wait_until(struct call *call, uint64_t until_ms)
+static bool wait_until(struct sl_call *call, uint64_t until_ms)
 {
     for (;;) {
         uint64_t now_ms = sl_monotonic_ms();
-        if (is_cancelled(call) || is_stopping(call))
+        if (sl_call_is_ended(call))
             return false;
         if (now_ms >= until_ms)
             return true;
-        uint64_t step = now_ms + WAIT_STEP_MS;
+        uint64_t step = now_ms + SL_CALL_WAIT_STEP_MS;
         sl_transfer_inbox_wait(call->inbox, step < until_ms ? step : until_ms);
     }
-}
-
-/* ---- One run: an attempt, and its hedge ---- */
-
-static const struct sl_cloud_model_config *model_config(const struct sl_cloud_target *target)
-{
-    for (size_t i = 0; i < target->provider->model_count; i++)
-        if (strcmp(target->provider->models[i].name, target->model) == 0)
-            return &target->provider->models[i];
-    return NULL;
-}
-
-/* A client's own short deadline says nothing about the provider: else it would open the breaker
- * for everybody. */
-static bool was_client_impatient(const struct sl_attempt *attempt, uint64_t now_ms)
-{
-    return attempt->outcome == SL_CLOUD_TIMEOUT_TOTAL &&
-           now_ms - attempt->started_at_ms < attempt->plan.target->provider->total_timeout_ms;
-}
-
-static void note_attempt(struct call *call, const struct sl_attempt *attempt, uint64_t now_ms)
-{
-    const struct sl_outcome_rule *rule = sl_outcome_rule(attempt->outcome);
-    const struct sl_cloud_provider_config *provider = attempt->plan.target->provider;
-    struct sl_provider_note note = {.says_nothing =
-                                        rule->says_nothing || was_client_impatient(attempt, now_ms),
-                                    .failed = rule->is_provider_fault,
-                                    .was_probe = attempt->plan.is_probe,
-                                    .is_network_outcome = rule->reach != SL_REACH_UNKNOWN,
-                                    .reached = rule->reach == SL_REACH_YES};
-    if (attempt->outcome == SL_CLOUD_SERVED && attempt->first_content_at_ms > 0)
-        note.first_token_ms = (uint32_t)(attempt->first_content_at_ms - attempt->started_at_ms) + 1;
-    if (attempt->outcome == SL_CLOUD_RATE_LIMITED || attempt->outcome == SL_CLOUD_SERVER_ERROR)
-        note.cool_ms = attempt->status.has_retry_after ? attempt->status.retry_after_ms : 0;
-    sl_provider_states_note(call->cloud->states, provider, attempt->plan.target->model, &note,
-                            now_ms);
-    call->result->bytes_out += attempt->status.bytes_sent;
-    sl_metric_add(call->cloud->attempts, 1, (const char *const[]){provider->name, rule->word});
-    sl_metric_add(call->cloud->egress, (double)attempt->status.bytes_sent,
-                  (const char *const[]){provider->name});
-    if (attempt->outcome != SL_CLOUD_SERVED)
-        SL_LOG_INFO("cloud", "attempt at provider %s: %s, http %d, %u ms", provider->name,
-                    rule->word, attempt->status.http_status,
-                    attempt->record != NULL ? attempt->record->ms : 0);
-}
-
-/* The answer, its names and its price. */
-static void settle_served(struct call *call, const struct sl_attempt *attempt)
-{
-    struct sl_cloud_result *result = call->result;
-    const struct sl_cloud_target *target = attempt->plan.target;
-    const struct sl_cloud_model_config *model = model_config(target);
-    struct sl_usage usage = attempt->reader.usage;
-    snprintf(result->provider, sizeof result->provider, "%s", target->provider->name);
-    snprintf(result->model, sizeof result->model, "%s",
-             result->answer.model[0] != '\0' ? result->answer.model : target->model);
-    if (result->answer.model[0] == '\0')
-        snprintf(result->answer.model, sizeof result->answer.model, "%s", target->model);
-    if (!usage.is_known) { /* a price must not be zero because a provider is silent */
-        usage.prompt_tokens = attempt->status.bytes_sent / BYTES_PER_TOKEN;
-        for (size_t i = 0; i < result->answer.choice_count; i++)
-            usage.completion_tokens += result->answer.choices[i].content.len / BYTES_PER_TOKEN;
-    }
-    if (model != NULL)
-        result->cost_usd =
-            (double)usage.prompt_tokens / 1000 * model->usd_per_1k_prompt_tokens +
-            (double)usage.completion_tokens / 1000 * model->usd_per_1k_completion_tokens;
-    sl_cost_charge(call->cloud->cost, call->ask->app, result->cost_usd, sl_wall_seconds());
-    sl_metric_add(call->cloud->cost_usd, result->cost_usd, (const char *const[]){target->model});
-    const char *input[] = {"chat", sl_cloud_kind_word(target->provider->kind), target->model,
-                           result->model, "input"};
-    const char *output[] = {"chat", sl_cloud_kind_word(target->provider->kind), target->model,
-                            result->model, "output"};
-    if (usage.is_known) {
-        sl_metric_observe(call->cloud->tokens, (double)usage.prompt_tokens, input);
-        sl_metric_observe(call->cloud->tokens, (double)usage.completion_tokens, output);
-    }
-    if (attempt->first_content_at_ms > 0)
-        sl_metric_observe(call->cloud->first_token,
-                          (double)(attempt->first_content_at_ms - attempt->started_at_ms) / 1000,
-                          (const char *const[]){target->provider->name});
-}
-
-/* Keeps what the client may be told if nothing better follows. */
-static void remember(struct call *call, const struct sl_attempt *attempt)
-{
-    call->is_all_rate_limited =
-        (!call->has_last || call->is_all_rate_limited) && attempt->outcome == SL_CLOUD_RATE_LIMITED;
-    call->has_last = true;
-    call->last_outcome = attempt->outcome;
-    call->last_error = attempt->error;
-    memcpy(call->reason, attempt->failure.reason, sizeof call->reason);
-    call->retry_after_ms = attempt->status.has_retry_after ? attempt->status.retry_after_ms : 0;
-    if (attempt->sink_err != SL_OK)
-        call->last_error.code = attempt->sink_err;
-}
-
-struct race {
-    struct sl_attempt attempts[2];
-    size_t count;
-    size_t winner; /* the attempt that counts at the end */
-    uint64_t hedge_at_ms;
-};
-
-static void start_attempt(struct call *call, struct race *race,
-                          const struct sl_cloud_target *target, bool is_probe, bool is_hedge)
-{
-    struct sl_attempt_plan plan = {.cloud = call->cloud,
-                                   .call = call->ask,
-                                   .target = target,
-                                   .inbox = call->inbox,
-                                   .result = call->result,
-                                   .resume = call->resume,
-                                   .is_probe = is_probe,
-                                   .is_hedge = is_hedge};
-    call->attempts++;
-    sl_attempt_start(&race->attempts[race->count++], &plan, sl_monotonic_ms());
-}
-
-/* Starts the second attempt on the next target that may be asked, else on the same one. */
-static void start_hedge(struct call *call, struct race *race, uint64_t now_ms)
-{
-    const struct sl_cloud_target *target = call->order[call->position];
-    race->hedge_at_ms = UINT64_MAX;
-    for (size_t i = call->position + 1; i < call->order_count; i++)
-        if (is_large_enough(call, call->order[i]) &&
-            sl_provider_states_would_admit(call->cloud->states, call->order[i]->provider,
-                                           call->order[i]->model, now_ms)) {
-            target = call->order[i];
-            break;
-        }
-    struct sl_provider_admission admission = sl_provider_states_admit(
-        call->cloud->states, target->provider, target->model, false, now_ms);
-    if (admission.verdict == SL_BREAKER_REFUSE)
-        return;
-    if (!sl_provider_states_spend_retry(call->cloud->states, target->provider)) {
-        if (admission.verdict == SL_BREAKER_PROBE)
-            sl_provider_states_note(
-                call->cloud->states, target->provider, target->model,
-                &(struct sl_provider_note){.says_nothing = true, .was_probe = true}, now_ms);
-        return;
-    }
-    start_attempt(call, race, target, admission.verdict == SL_BREAKER_PROBE, true);
-}
-
-/* The first to have content wins; the other is ended. */
-static void judge_race(struct race *race, uint64_t now_ms)
-{
-    if (race->count < 2)
-        return;
-    for (size_t i = 0; i < 2; i++) {
-        struct sl_attempt *other = &race->attempts[1 - i];
-        if (race->attempts[i].first_content_at_ms == 0 || other->is_over ||
-            (race->attempts[i].is_over && race->attempts[i].outcome != SL_CLOUD_SERVED))
-            continue;
-        sl_attempt_end(other, SL_CLOUD_LOST_HEDGE, now_ms);
-        race->winner = i;
-        return;
-    }
-    /* One failed without content: the other is the one that counts. */
-    if (race->attempts[race->winner].is_over && !race->attempts[1 - race->winner].is_over)
-        race->winner = 1 - race->winner;
-}
-
-static bool is_race_over(const struct race *race)
-{
-    for (size_t i = 0; i < race->count; i++)
-        if (!race->attempts[i].is_over)
-            return false;
-    return true;
-}
-
-static uint64_t race_wake_at_ms(const struct race *race, uint64_t now_ms)
-{
-    uint64_t at_ms = now_ms + WAIT_STEP_MS;
-    if (race->hedge_at_ms < at_ms)
-        at_ms = race->hedge_at_ms;
-    for (size_t i = 0; i < race->count; i++)
-        if (!race->attempts[i].is_over && sl_attempt_wake_at_ms(&race->attempts[i]) < at_ms)
-            at_ms = sl_attempt_wake_at_ms(&race->attempts[i]);
-    return at_ms;
-}
-
-static void pump_race(struct call *call, struct race *race, uint64_t now_ms)
-{
-    /* Two attempts must not both be served: the second is looked at after the first was judged. */
-    for (size_t i = 0; i < race->count; i++) {
-        sl_attempt_pump(&race->attempts[i], now_ms);
-        judge_race(race, now_ms);
-    }
-    for (size_t i = 0; i < race->count; i++)
-        if (sl_attempt_may_commit(&race->attempts[i]))
-            sl_attempt_commit(&race->attempts[i]);
-    bool has_content = false;
-    for (size_t i = 0; i < race->count; i++)
-        has_content |= race->attempts[i].first_content_at_ms > 0;
-    if (!has_content && race->count == 1 && now_ms >= race->hedge_at_ms &&
-        !race->attempts[0].is_over && call->attempts < ATTEMPTS_MAX)
-        start_hedge(call, race, now_ms);
-}
-
-/* Asks the current target until it is over. */
-static void run_race(struct call *call, struct race *race, bool is_probe)
-{
-    const struct sl_cloud_target *target = call->order[call->position];
-    start_attempt(call, race, target, is_probe, false);
-    uint32_t hedge_after_ms = call->resume == SL_RESUME_NONE
-                                  ? sl_provider_states_hedge_after_ms(
-                                        call->cloud->states, target->provider, target->model)
-                                  : UINT32_MAX;
-    race->hedge_at_ms =
-        hedge_after_ms == UINT32_MAX ? UINT64_MAX : sl_monotonic_ms() + hedge_after_ms;
-    while (!is_race_over(race)) {
-        uint64_t now_ms = sl_monotonic_ms();
-        if (is_cancelled(call) || is_stopping(call)) {
-            for (size_t i = 0; i < race->count; i++)
-                sl_attempt_end(&race->attempts[i], SL_CLOUD_CANCELLED, now_ms);
-            break;
-        }
-        pump_race(call, race, now_ms);
-        if (!is_race_over(race))
-            sl_transfer_inbox_wait(call->inbox, race_wake_at_ms(race, now_ms));
-    }
-    for (size_t i = 0; i < race->count; i++)
-        if (race->attempts[i].outcome == SL_CLOUD_SERVED && race->attempts[i].is_over)
-            race->winner = i;
-    uint64_t now_ms = sl_monotonic_ms();
-    for (size_t i = 0; i < race->count; i++)
-        note_attempt(call, &race->attempts[i], now_ms);
 }
 
 /* ---- What next ---- */
@@ -386,7 +127,7 @@ static void run_race(struct call *call, struct race *race, bool is_probe)
 enum next_step { NEXT_SERVED, NEXT_FAIL, NEXT_SAME_TARGET, NEXT_OTHER_TARGET };
 
 /* How long to wait before the same target is asked again; false where it is not asked again. */
-static bool retry_wait_ms(struct call *call, const struct sl_attempt *attempt, bool has_fallback,
+static bool retry_wait_ms(struct sl_call *call, const struct sl_attempt *attempt, bool has_fallback,
                           uint64_t now_ms, uint64_t *wait_ms)
 {
     const struct sl_outcome_rule *rule = sl_outcome_rule(attempt->outcome);
@@ -409,7 +150,7 @@ static bool retry_wait_ms(struct call *call, const struct sl_attempt *attempt, b
 }
 
 /* A broken stream can be continued where all that was sent is the text of one choice. */
-static bool can_resume(const struct call *call)
+static bool can_resume(const struct sl_call *call)
 {
     const struct sl_answer *answer = &call->result->answer;
     const struct sl_choice *choice = &answer->choices[0];
@@ -418,7 +159,7 @@ static bool can_resume(const struct call *call)
            choice->finish_reason == SL_FINISH_REASON_NONE;
 }
 
-static enum next_step step_after_commit(struct call *call, const struct sl_attempt *attempt)
+static enum next_step step_after_commit(struct sl_call *call, const struct sl_attempt *attempt)
 {
     if (!can_resume(call) || !sl_outcome_rule(attempt->outcome)->may_fall_back)
         return NEXT_FAIL;
@@ -429,13 +170,13 @@ static enum next_step step_after_commit(struct call *call, const struct sl_attem
     return NEXT_OTHER_TARGET;
 }
 
-static enum next_step step_after(struct call *call, const struct sl_attempt *attempt)
+static enum next_step step_after(struct sl_call *call, const struct sl_attempt *attempt)
 {
     const struct sl_outcome_rule *rule = sl_outcome_rule(attempt->outcome);
     uint64_t now_ms = sl_monotonic_ms();
     if (attempt->outcome == SL_CLOUD_SERVED)
         return NEXT_SERVED;
-    if (now_ms >= call->ask->deadline_ms || call->attempts >= ATTEMPTS_MAX)
+    if (now_ms >= call->ask->deadline_ms || call->attempts >= SL_CALL_ATTEMPTS_MAX)
         return NEXT_FAIL;
     if (call->result->is_committed)
         return step_after_commit(call, attempt);
@@ -445,7 +186,7 @@ static enum next_step step_after(struct call *call, const struct sl_attempt *att
         return NEXT_OTHER_TARGET;
     }
     uint64_t wait_ms;
-    if (retry_wait_ms(call, attempt, has_other(call, now_ms), now_ms, &wait_ms))
+    if (retry_wait_ms(call, attempt, sl_call_other_target(call, now_ms) != NULL, now_ms, &wait_ms))
         return wait_until(call, now_ms + wait_ms) ? NEXT_SAME_TARGET : NEXT_FAIL;
     return rule->may_fall_back ? NEXT_OTHER_TARGET : NEXT_FAIL;
 }
@@ -453,17 +194,17 @@ static enum next_step step_after(struct call *call, const struct sl_attempt *att
 /* ---- The loop ---- */
 
 /* Asks the current target once. */
-static enum next_step ask_current(struct call *call, bool is_probe)
+static enum next_step ask_current(struct sl_call *call, bool is_probe)
 {
-    struct race *race = calloc(1, sizeof *race);
+    struct sl_race *race = calloc(1, sizeof *race);
     if (race == NULL)
         return NEXT_FAIL;
-    run_race(call, race, is_probe);
+    sl_race_run(call, race, is_probe);
     struct sl_attempt *attempt = &race->attempts[race->winner];
     if (attempt->outcome == SL_CLOUD_SERVED)
-        settle_served(call, attempt);
+        sl_call_settle_served(call, attempt);
     else
-        remember(call, attempt);
+        sl_call_remember_failure(call, attempt);
     if (attempt->first_content_at_ms > 0 && call->result->first_token_ms == 0)
         call->result->first_token_ms =
             (uint32_t)(attempt->first_content_at_ms - call->started_at_ms) + 1;
@@ -476,7 +217,7 @@ static enum next_step ask_current(struct call *call, bool is_probe)
 
 /* Whether the target at `position` may be asked; remembers when it may be where not. Where nobody
  * else is left, a short cool-down (somebody's Retry-After) is waited for. */
-static bool admit(struct call *call, bool *is_probe)
+static bool admit(struct sl_call *call, bool *is_probe)
 {
     const struct sl_cloud_target *target = call->order[call->position];
     if (!is_large_enough(call, target))
@@ -487,8 +228,8 @@ static bool admit(struct call *call, bool *is_probe)
         patience_ms = call->ask->deadline_ms;
     struct sl_provider_admission admission = sl_provider_states_admit(
         call->cloud->states, target->provider, target->model, call->retries > 0, now_ms);
-    if (admission.is_cooling && admission.again_at_ms < patience_ms && !has_other(call, now_ms) &&
-        wait_until(call, admission.again_at_ms))
+    if (admission.is_cooling && admission.again_at_ms < patience_ms &&
+        sl_call_other_target(call, now_ms) == NULL && wait_until(call, admission.again_at_ms))
         admission = sl_provider_states_admit(call->cloud->states, target->provider, target->model,
                                              true, sl_monotonic_ms());
     *is_probe = admission.verdict == SL_BREAKER_PROBE;
@@ -500,7 +241,7 @@ static bool admit(struct call *call, bool *is_probe)
     return false;
 }
 
-static enum next_step ask_target(struct call *call)
+static enum next_step ask_target(struct sl_call *call)
 {
     enum next_step step = NEXT_SAME_TARGET;
     call->retries = 0;
@@ -522,7 +263,7 @@ static enum next_step ask_target(struct call *call)
     return step;
 }
 
-static enum next_step ask_all(struct call *call)
+static enum next_step ask_all(struct sl_call *call)
 {
     enum next_step step = NEXT_OTHER_TARGET;
     for (; call->position < call->order_count && step == NEXT_OTHER_TARGET; call->position++)
@@ -538,7 +279,7 @@ static enum next_step ask_all(struct call *call)
 
 /* ---- The result ---- */
 
-static enum sl_err refuse_unasked(struct call *call, struct sl_error *error)
+static enum sl_err refuse_unasked(struct sl_call *call, struct sl_error *error)
 {
     uint64_t now_ms = sl_monotonic_ms();
     if (call->again_at_ms > now_ms)
@@ -547,7 +288,7 @@ static enum sl_err refuse_unasked(struct call *call, struct sl_error *error)
                         "every cloud provider of this route is failing; none was asked");
 }
 
-static enum sl_err fail(struct call *call, struct sl_error *error)
+static enum sl_err fail(struct sl_call *call, struct sl_error *error)
 {
     if (is_stopping(call))
         return sl_error_set(error, SL_ERR_SHUTDOWN, NULL);
@@ -598,11 +339,11 @@ enum sl_err sl_cloud_call(struct sl_cloud *cloud, const struct sl_cloud_call *as
                             cloud->streams_max);
     }
     sl_series_add(cloud->inflight, 1);
-    struct call call = {.cloud = cloud,
-                        .ask = ask,
-                        .result = result,
-                        .started_at_ms = sl_monotonic_ms(),
-                        .inbox = sl_transfer_inbox_create()};
+    struct sl_call call = {.cloud = cloud,
+                           .ask = ask,
+                           .result = result,
+                           .started_at_ms = sl_monotonic_ms(),
+                           .inbox = sl_transfer_inbox_create()};
     if (call.inbox == NULL) {
         err = sl_error_set(error, SL_ERR_MEMORY, NULL);
     } else {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Inside the cloud leg: what a `struct sl_cloud` is made of, the table of outcomes, and the
- * metrics. cloud.c owns the life, cloud_call.c the loop over targets, cloud_attempt.c one exchange.
+ * metrics. cloud.c owns the life, cloud_call.c the loop over targets, cloud_race.c one run of a
+ * target, cloud_settle.c what is written down about it, cloud_attempt.c one exchange.
  */
 #ifndef SLUICE_CLOUD_PRIVATE_H
 #define SLUICE_CLOUD_PRIVATE_H
