@@ -233,7 +233,8 @@ static int append_dump(const char *text, size_t len, void *ctx)
 void sl_http_call_json(struct sl_http_call *call, json_t *value)
 {
     sl_buf_reset(&call->body);
-    if (value == NULL || json_dump_callback(value, append_dump, &call->body, JSON_COMPACT) != 0) {
+    size_t flags = JSON_COMPACT | JSON_REAL_PRECISION(9);
+    if (value == NULL || json_dump_callback(value, append_dump, &call->body, flags) != 0) {
         struct sl_error error = {0};
         sl_error_set(&error, SL_ERR_MEMORY, NULL);
         sl_http_call_fail(call, &error);

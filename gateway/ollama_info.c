@@ -79,7 +79,6 @@ void sl_handle_ollama_tags(struct sl_http_call *call)
     if (edge->engine != NULL && sl_engine_info(edge->engine)->can_generate)
         list.info = sl_engine_info(edge->engine);
     format_start(edge, list.modified);
-    add_tag(&list, "auto", "sluice");
     if (list.info != NULL)
         add_tag(&list, list.info->name, "local");
     const struct sl_policy *policy = sl_policy_store_acquire(edge->policies);

@@ -39,9 +39,8 @@ enum sl_err sl_buf_append_json_value(struct sl_buf *out, const json_t *value)
 {
     if (value == NULL)
         return sl_buf_append_text(out, "null");
-    return json_dump_callback(value, append_dump, out, JSON_COMPACT | JSON_ENCODE_ANY) == 0
-               ? SL_OK
-               : SL_ERR_MEMORY;
+    size_t flags = JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(9); /* a float's worth */
+    return json_dump_callback(value, append_dump, out, flags) == 0 ? SL_OK : SL_ERR_MEMORY;
 }
 
 enum sl_err sl_buf_append_debug(struct sl_request *req, struct sl_buf *out)
