@@ -20,7 +20,7 @@
 void sl_eval_defaults(struct sl_eval_options *options)
 {
     *options = (struct sl_eval_options){
-        .split = "val", .threshold = 0.6, .restrict_labels = true, .bootstrap = 1000};
+        .split = "held", .threshold = 0.6, .restrict_labels = true, .bootstrap = 1000};
 }
 
 struct work {

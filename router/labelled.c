@@ -168,26 +168,44 @@ static bool has_split(const struct file_rows *file, const char *split)
     return false;
 }
 
-/* Whether a row belongs to the part that is asked for; see the header for the rules. */
-static bool belongs(const struct file_rows *file, const struct sl_labelled_row *row,
-                    const char *split, bool knows_splits, bool knows_val)
+/* Which parts a file names. */
+struct parts {
+    bool any, train, val, test;
+};
+
+static bool is_part(const char *own, const char *part)
 {
-    (void)file;
-    const char *own = text_member(row->object, "split"), *id = text_member(row->object, "id");
-    if (split[0] == '\0' || !knows_splits)
-        return true;
-    if (!knows_val && own != NULL && strcmp(own, "train") == 0)
-        return (id != NULL && is_held_out(id)) == (strcmp(split, "val") == 0);
-    return own != NULL && strcmp(own, split) == 0;
+    return own != NULL && strcmp(own, part) == 0;
 }
 
-/* Keeps the rows of the part and at most `rows_max` of them, spread evenly. */
+/* Whether a row belongs to the part that is asked for; see the header for the rules. */
+static bool belongs(const struct sl_labelled_row *row, const char *split, const struct parts *parts)
+{
+    const char *own = text_member(row->object, "split"), *id = text_member(row->object, "id");
+    bool wants_train = is_part(split, "train"), wants_held = is_part(split, "held");
+    if (split[0] == '\0')
+        return true;
+    if (!parts->any)
+        return wants_held || (row->key & 1) == wants_train;
+    if (wants_held && !parts->val && parts->test)
+        return is_part(own, "test");
+    if (!parts->val && parts->train && (wants_train || wants_held || is_part(split, "val")))
+        return is_part(own, "train") && (id != NULL && is_held_out(id)) == !wants_train;
+    if (!parts->val && !parts->train && !wants_train && !is_part(split, "val"))
+        return wants_held || is_part(own, split);
+    if (!parts->val && is_part(split, "val"))
+        return true;
+    return is_part(own, wants_held ? "val" : split);
+}
+
+/* Keeps the rows of the part that is asked for. */
 static void select_rows(struct file_rows *file, const char *split)
 {
-    bool knows_splits = has_split(file, NULL), knows_val = has_split(file, "val");
+    struct parts parts = {has_split(file, NULL), has_split(file, "train"), has_split(file, "val"),
+                          has_split(file, "test")};
     size_t kept = 0;
     for (size_t i = 0; i < file->count; i++) {
-        if (belongs(file, &file->rows[i], split, knows_splits, knows_val))
+        if (belongs(&file->rows[i], split, &parts))
             file->rows[kept++] = file->rows[i];
         else
             json_decref(file->rows[i].object);

@@ -44,9 +44,14 @@ struct sl_labelled {
     uint32_t label_count;
 };
 
-/* Reads the files (names with commas between). `split`: "train", "val", or "" for all rows. In a
- * file where no row names a split every row belongs to both; in one that knows only "train", a
- * tenth by a hash of the id is "val". `rows_max` above 0 keeps that many, spread evenly.
+/* Reads the files (names with commas between). `split` is a part by its name in the file, "" for
+ * all rows, or "held": what a measurement should use.
+ *   file names        "train"            "val"               "held"
+ *   val               rows named train   rows named val      rows named val
+ *   train only        all but a tenth    a tenth, by a hash  the same tenth (test rows, if any)
+ *   other parts only  none               all rows            all rows (test rows, if any)
+ *   no parts          half, by a hash    the other half      all rows
+ * `rows_max` above 0 keeps that many, spread evenly.
  * Errors: SL_ERR_IO, SL_ERR_INVALID with FILE:LINE, SL_ERR_MEMORY. */
 enum sl_err sl_labelled_read(const char *paths, const char *split, size_t rows_max,
                              struct sl_labelled *out, struct sl_error *error) SL_MUST_CHECK;

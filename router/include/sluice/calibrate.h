@@ -12,7 +12,8 @@
  * Rows, one JSON object a line: `text` or `messages`, and what is right: `label` (intent,
  * sentiment), `slots`, `answer` or `answers` (any of these texts), or `escalate: true` / `oos: true`
  * (nothing that the box says is right). `split` ("train", "val") where the file has parts, else
- * parts are made by a hash of the id. The formats of the reference data are read as they are.
+ * parts are made by a hash of the id. Several files: names with commas between. The formats of the
+ * reference data are read as they are.
  *
  * Exit codes: 0 fine, 1 failed, 2 used wrongly. Deterministic: the same model, rows and options
  * give the same file.
@@ -52,7 +53,8 @@ struct sl_eval_options {
     const char *calibration_path; /* NULL: the one beside the model, if any */
     const char *gate_path;        /* only with model_path NULL */
     const char *data_path;
-    const char *split;            /* "val"; "" for all rows; files without that part: all rows */
+    const char *split;            /* "held": the val part, else test, else a tenth of train by a
+                                   * hash, else all; "" for all rows; or a part by its name */
     double threshold;             /* 0.6: the route's */
     bool restrict_labels;         /* true: answers are held to the file's labels by a schema */
     uint32_t bootstrap;           /* 1000 resamples; 0: no intervals */
