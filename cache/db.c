@@ -23,7 +23,6 @@
 
 #define DB_APPLICATION_ID 0x534C4361 /* "SLCa" */
 #define BUSY_MS 250                  /* another process's short transaction; a lock is longer */
-#define CHECK_STEPS 2000             /* of SQLite's machine between looks at the clock: some 50 µs */
 
 static const char *const migrations[] = {
 #include "migrations.inc"
@@ -191,12 +190,7 @@ static enum sl_cache_state settle_schema(sqlite3 *connection, const struct db_op
 
 /* ---- integrity check ------------------------------------------------------------------------ */
 
-static int past_deadline(void *deadline_ms)
-{
-    return sl_monotonic_ms() >= *(const uint64_t *)deadline_ms;
-}
-
-/* SQLITE_OK: sound. SQLITE_CORRUPT: not. SQLITE_INTERRUPT: the time was too short to know. */
+/* SQLITE_OK: sound. SQLITE_CORRUPT: not. SQLITE_INTERRUPT: the cache was closed meanwhile. */
 static int quick_check(sqlite3 *connection)
 {
     sqlite3_stmt *statement = NULL;
@@ -213,39 +207,76 @@ static int quick_check(sqlite3 *connection)
 
 static void *checker_main(void *context)
 {
-    struct db *db = context;
+    struct db_checker *checker = context;
     uint64_t start_ms = sl_monotonic_ms();
-    int rc = quick_check(db->checker_connection);
-    if (db_state_of(rc) == SL_CACHE_OFF_CORRUPT)
-        atomic_store(&db->is_corrupt, true);
-    else if (rc == SQLITE_OK)
-        SL_LOG_DEBUG("cache", "integrity check passed in %llu ms",
-                     (unsigned long long)(sl_monotonic_ms() - start_ms));
+    int rc = quick_check(checker->connection);
+    SL_LOG_DEBUG("cache", "integrity check ended after %llu ms (%s)",
+                 (unsigned long long)(sl_monotonic_ms() - start_ms), sqlite3_errstr(rc));
+    pthread_mutex_lock(&checker->lock);
+    checker->is_done = true;
+    checker->rc = rc;
+    pthread_cond_signal(&checker->done);
+    pthread_mutex_unlock(&checker->lock);
     return NULL;
 }
 
-/* A large store is checked to its end behind the open: until then it serves, since every box
- * proves itself when it is opened. */
-static int check_behind(struct db *db)
+bool db_is_corrupt(struct db *db)
 {
-    int rc = sqlite3_open_v2(db->path, &db->checker_connection,
-                             SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
-    if (rc == SQLITE_OK)
-        db->has_checker = pthread_create(&db->checker, NULL, checker_main, db) == 0;
-    return rc;
+    pthread_mutex_lock(&db->checker.lock);
+    bool is_corrupt =
+        db->checker.is_done && db_state_of(db->checker.rc) == SL_CACHE_OFF_CORRUPT;
+    pthread_mutex_unlock(&db->checker.lock);
+    return is_corrupt;
 }
 
-bool db_is_corrupt(const struct db *db) { return atomic_load(&db->is_corrupt); }
+static void checker_init(struct db_checker *checker)
+{
+    pthread_condattr_t attributes;
+    pthread_mutex_init(&checker->lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&checker->done, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+static void checker_clear(struct db_checker *checker)
+{
+    if (checker->has_thread) {
+        sqlite3_interrupt(checker->connection);
+        pthread_join(checker->thread, NULL);
+    }
+    sqlite3_close(checker->connection);
+    pthread_cond_destroy(&checker->done);
+    pthread_mutex_destroy(&checker->lock);
+}
+
+/* Waits for the verdict until the deadline; without one the store serves, since every box proves
+ * itself when it is opened, and the writer asks db_is_corrupt from time to time. */
+static int await_check(struct db_checker *checker, uint64_t deadline_ms)
+{
+    struct timespec until = sl_deadline_timespec(deadline_ms);
+    pthread_mutex_lock(&checker->lock);
+    while (!checker->is_done &&
+           pthread_cond_timedwait(&checker->done, &checker->lock, &until) == 0)
+        ;
+    int rc = checker->is_done ? checker->rc : SQLITE_OK;
+    pthread_mutex_unlock(&checker->lock);
+    return rc;
+}
 
 static enum sl_cache_state check(struct db *db, const struct db_options *options,
                                  struct sl_error *error)
 {
+    struct db_checker *checker = &db->checker;
     uint64_t deadline_ms = sl_monotonic_ms() + options->check_ms_max;
-    sqlite3_progress_handler(db->connection, CHECK_STEPS, past_deadline, &deadline_ms);
-    int rc = quick_check(db->connection);
-    sqlite3_progress_handler(db->connection, 0, NULL, NULL);
-    if (rc == SQLITE_INTERRUPT)
-        rc = check_behind(db);
+    int rc = sqlite3_open_v2(db->path, &checker->connection,
+                             SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
+    if (rc == SQLITE_OK) {
+        checker->has_thread =
+            pthread_create(&checker->thread, NULL, checker_main, checker) == 0;
+        rc = checker->has_thread ? await_check(checker, deadline_ms)
+                                 : quick_check(checker->connection);
+    }
     return rc == SQLITE_OK ? SL_CACHE_ON : failed(db->connection, rc, options->path, error);
 }
 
@@ -338,6 +369,7 @@ enum sl_cache_state db_open(const struct db_options *options, struct db **out,
         sl_error_set(error, SL_ERR_MEMORY, NULL);
         return SL_CACHE_OFF_IO;
     }
+    checker_init(&db->checker);
     for (size_t i = 0; i < DB_READERS; i++)
         pthread_mutex_init(&db->readers[i].lock, NULL);
     enum sl_cache_state state = open_all(db, options, error);
@@ -353,11 +385,7 @@ void db_close(struct db *db)
 {
     if (db == NULL)
         return;
-    if (db->has_checker) {
-        sqlite3_interrupt(db->checker_connection);
-        pthread_join(db->checker, NULL);
-    }
-    sqlite3_close(db->checker_connection);
+    checker_clear(&db->checker);
     for (size_t i = 0; i < DB_READERS; i++) {
         for (size_t k = 0; k < READ_STATEMENT_COUNT; k++)
             sqlite3_finalize(db->readers[i].statements[k]);

@@ -25,7 +25,7 @@ enum sl_cache_state db_open(const struct db_options *options, struct db **out,
 void db_close(struct db *db);
 
 /* What an integrity check that goes on behind the open has found so far. */
-bool db_is_corrupt(const struct db *db);
+bool db_is_corrupt(struct db *db);
 
 /* The state that a failed call of SQLite means; the extended code decides. */
 enum sl_cache_state db_state_of(int sqlite_rc);

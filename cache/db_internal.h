@@ -63,6 +63,18 @@ struct db_reader {
     sqlite3_stmt *statements[READ_STATEMENT_COUNT];
 };
 
+/* The integrity check, on a thread of its own: SQLite's check can't be bounded in time (up to 3.41
+ * it asks no progress handler), so open waits for it only so long and then lets it finish behind. */
+struct db_checker {
+    pthread_t thread;
+    bool has_thread;
+    sqlite3 *connection;
+    pthread_mutex_t lock; /* guards is_done and rc */
+    pthread_cond_t done;
+    bool is_done;
+    int rc; /* SQLITE_OK: sound */
+};
+
 struct db {
     sqlite3 *connection; /* the writer's */
     sqlite3_stmt *statements[WRITE_STATEMENT_COUNT];
@@ -74,10 +86,7 @@ struct db {
     uint64_t committed_bytes;
     int64_t data_version;
     char *path;
-    pthread_t checker; /* finishes an integrity check that open had no time for */
-    bool has_checker;
-    sqlite3 *checker_connection;
-    atomic_bool is_corrupt; /* what the checker found; the writer looks */
+    struct db_checker checker;
 };
 
 /* Reads the sums that the last commit left, or counts where there are none yet. */

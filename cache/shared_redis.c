@@ -29,6 +29,7 @@
 
 #define READERS 4        /* workers that ask at once; a fifth waits for one round trip */
 #define PUTS_MAX 1024
+#define QUEUED_BYTES_MAX (16u << 20)
 #define DOWN_MS_MIN 250
 #define DOWN_MS_MAX 8000 /* how late a returned server is noticed */
 #define DRAIN_MS_MAX 2000
@@ -53,6 +54,7 @@ struct shared {
     _Atomic uint64_t down_until_ms;
     struct sl_series *up;
     struct sl_queue *queue; /* of struct record */
+    atomic_size_t queued_bytes;
     pthread_t thread;
     bool has_thread;
 };
@@ -232,6 +234,7 @@ static void *sender_main(void *context)
             send_record(shared, item);
             pthread_mutex_unlock(&shared->sender.lock);
         }
+        atomic_fetch_sub(&shared->queued_bytes, ((struct record *)item)->size);
         record_release(item);
     }
     return NULL;
@@ -241,8 +244,13 @@ void shared_put(struct shared *shared, struct record *record)
 {
     if (shared == NULL || !shared_is_up(shared))
         return;
-    if (sl_queue_push(shared->queue, record_acquire(record)) != SL_QUEUE_DONE)
-        record_release(record); /* the other boxes pay for it once more: no harm */
+    size_t size = record->size;
+    record_acquire(record);
+    if (atomic_fetch_add(&shared->queued_bytes, size) + size <= QUEUED_BYTES_MAX &&
+        sl_queue_push(shared->queue, record) == SL_QUEUE_DONE)
+        return;
+    atomic_fetch_sub(&shared->queued_bytes, size); /* the others pay once more: no harm */
+    record_release(record);
 }
 
 /* ---- purge ---------------------------------------------------------------------------------- */

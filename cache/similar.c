@@ -116,7 +116,7 @@ struct similar_features *similar_features_create(const struct keyring *keyring,
     memcpy(features->words, bytes, len);
     sign(keyring, text, &view, features);
 out:
-    sl_wipe(parsed.text, parsed.text_len);
+    sl_wipe(parsed.text, sizeof parsed.text);
     return features;
 }
 

@@ -29,6 +29,7 @@
 #include <stdlib.h>
 
 #define GROUP_MAX 512      /* bounds the WAL that one commit writes: some 2 MB */
+#define QUEUED_BYTES_MAX (32u << 20) /* as much as the front holds by default */
 #define JOB_ROOM 16        /* places in the queue that puts leave free */
 #define IDLE_MS 1000       /* how often an idle writer looks after expiry */
 #define NOTICE_MS 500      /* how often any writer looks whether another process wrote */
@@ -37,8 +38,10 @@
 
 /* ---- items --------------------------------------------------------------------------------- */
 
-static void item_free(struct writer_item *item)
+static void item_free(struct writer *writer, struct writer_item *item)
 {
+    if (item->kind == WRITER_PUT)
+        atomic_fetch_sub(&writer->queued_bytes, item->record->size);
     record_release(item->record);
     free(item->features);
     free(item);
@@ -58,9 +61,15 @@ static bool push(struct writer *writer, enum writer_item_kind kind, struct recor
     return false;
 }
 
+/* The queue is bounded in bytes, too: answers may be large and the disk slow. */
 bool writer_put(struct writer *writer, struct record *record, struct similar_features *features)
 {
-    return push(writer, WRITER_PUT, record, features);
+    size_t size = record->size; /* the record is the writer's once it is pushed */
+    if (atomic_fetch_add(&writer->queued_bytes, size) + size <= QUEUED_BYTES_MAX &&
+        push(writer, WRITER_PUT, record, features))
+        return true;
+    atomic_fetch_sub(&writer->queued_bytes, size);
+    return false;
 }
 
 /* A record that is hit a thousand times between two commits is queued once. */
@@ -212,6 +221,7 @@ void writer_close_store(struct writer *writer)
     struct db *db = writer->db;
     swap_db(writer, NULL);
     db_close(db);
+    front_remove(writer->cache->front, NULL, NULL); /* what comes back on starts from the disk */
     writer->retry_ms = sl_monotonic_ms() + (uint64_t)writer->cache->config.retry_s * 1000;
 }
 
@@ -321,6 +331,13 @@ static int write_group(struct writer *writer)
     return rc;
 }
 
+static void count_dropped(struct writer *writer)
+{
+    for (size_t i = 0; i < writer->group_count; i++)
+        if (writer->group[i]->kind == WRITER_PUT)
+            sl_series_add(writer->cache->metrics.dropped_off, 1);
+}
+
 static void process(struct writer *writer, struct writer_item *first)
 {
     struct writer_item *job;
@@ -330,14 +347,14 @@ static void process(struct writer *writer, struct writer_item *first)
         int rc = write_group(writer);
         if (rc != DB_FINE) {
             writer_fail(writer, rc);
-            sl_series_add(writer->cache->metrics.dropped_off, (double)writer->group_count);
+            count_dropped(writer);
             look_after_store(writer);
         }
     } else {
-        sl_series_add(writer->cache->metrics.dropped_off, (double)writer->group_count);
+        count_dropped(writer);
     }
     for (size_t i = 0; i < writer->group_count; i++)
-        item_free(writer->group[i]);
+        item_free(writer, writer->group[i]);
     if (job != NULL)
         writer_run_job(writer, job);
 }

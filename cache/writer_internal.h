@@ -28,6 +28,7 @@ struct writer {
     struct sl_cache *cache;
     struct sl_queue *queue; /* of struct writer_item */
     size_t puts_max;
+    atomic_size_t queued_bytes; /* of the records of puts in the queue or the group */
     pthread_t thread;
     struct db *db; /* the same as cache->db, which others may only read under the lock */
     struct writer_item **group;

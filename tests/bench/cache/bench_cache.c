@@ -109,6 +109,8 @@ static void fill(struct sl_cache *cache, unsigned entries)
             exit(2);
         if (count < SAMPLES)
             samples[count++] = sl_monotonic_ns() - before_ns;
+        if (i % 10000 == 9999 && sl_cache_flush(cache, NULL) != SL_OK)
+            exit(3); /* the queue is bounded: give the writer time */
     }
     report("put (returns before the disk)", count);
     if (sl_cache_flush(cache, NULL) != SL_OK)

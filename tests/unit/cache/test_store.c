@@ -290,6 +290,30 @@ START_TEST(many_threads_put_get_and_purge_at_once)
 }
 END_TEST
 
+START_TEST(a_slow_disk_never_makes_the_queue_eat_the_memory)
+{
+    struct cache_place place = new_place();
+    struct sl_cache_config config = config_at(&place);
+    config.commit_ms = 2000; /* the writer gathers all the while */
+    struct sl_cache *cache = open_with(&config);
+    size_t len = 1u << 20;
+    char *body = calloc(1, len);
+    struct sl_cache_meta meta = {.kind = SL_CACHE_LOCAL};
+    unsigned kept = 0;
+    for (uint64_t i = 0; i < 100; i++) {
+        struct sl_cache_key key = key_of(cache, i);
+        kept += sl_cache_put(cache, &key, &meta, (struct sl_slice){body, len}, NOW, 60, NULL);
+    }
+    ck_assert_uint_gt(kept, 20);
+    ck_assert_uint_lt(kept, 33); /* 32 MiB */
+    flush(cache);
+    struct sl_cache_key key = key_of(cache, 999);
+    ck_assert(sl_cache_put(cache, &key, &meta, (struct sl_slice){body, len}, NOW, 60, NULL));
+    sl_cache_close(cache);
+    free(body);
+}
+END_TEST
+
 START_TEST(two_first_starts_at_once_share_one_key_file)
 {
     struct cache_place place = new_place();
@@ -319,6 +343,7 @@ int main(void)
     tcase_add_test(tcase, the_store_and_its_key_are_readable_by_their_owner_only);
     tcase_add_test(tcase, many_threads_put_get_and_purge_at_once);
     tcase_add_test(tcase, two_first_starts_at_once_share_one_key_file);
+    tcase_add_test(tcase, a_slow_disk_never_makes_the_queue_eat_the_memory);
     suite_add_tcase(suite, tcase);
     return sl_test_main(suite);
 }
