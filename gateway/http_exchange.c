@@ -306,7 +306,8 @@ static enum sl_err fill_input(struct http_exchange *exchange, const char *url, c
     }
     if (raw.are_too_many)
         return sl_error_set(error, SL_ERR_LIMIT, "more than %d request headers", HEADERS_MAX);
-    if (!is_framing_sound(input))
+    exchange->is_body_unreadable = !is_framing_sound(input);
+    if (exchange->is_body_unreadable)
         return sl_error_set(error, SL_ERR_INVALID,
                             "expected one Content-Length with a number or one "
                             "\"Transfer-Encoding: chunked\"");
@@ -344,7 +345,7 @@ static enum sl_err reserve_body(struct http_exchange *exchange,
     struct sl_slice given = input_header(input, "content-length");
     uint64_t len = given.data != NULL ? strtoull(given.data, NULL, 10) : 0;
     if (len > server->config.body_bytes_max) {
-        exchange->is_body_too_large = true;
+        exchange->is_body_unreadable = true;
         return sl_error_set(error, SL_ERR_LIMIT,
                             "the body of %llu bytes is larger than the limit of %zu",
                             (unsigned long long)len, server->config.body_bytes_max);
@@ -415,9 +416,9 @@ static enum MHD_Result begin(struct sl_http_server *server, struct MHD_Connectio
     bool has_body = exchange->body_capacity > 0 ||
                     input_header(input, "transfer-encoding").data != NULL;
     set_body_deadline(exchange, has_body);
-    /* A body past the cap is not read at all; other refusals wait for the body, so that the
-     * connection can be used again. */
-    if (exchange->is_body_too_large || refusal->code == SL_ERR_MEMORY)
+    /* A body past the cap, or of unknown length, is not read at all; other refusals wait for the
+     * body, so that the connection can be used again. */
+    if (exchange->is_body_unreadable || refusal->code == SL_ERR_MEMORY)
         return http_reply_refusal(exchange);
     return MHD_YES;
 }

@@ -43,7 +43,7 @@ struct http_exchange {
 
     char *body;
     size_t body_len, body_capacity;
-    bool is_body_too_large;
+    bool is_body_unreadable; /* too large, or its length is in doubt: the connection ends */
 
     bool was_run;     /* walk or handler were started */
     bool is_watched;

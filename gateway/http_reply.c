@@ -186,6 +186,8 @@ enum MHD_Result http_reply_refusal(struct http_exchange *exchange)
             MHD_add_response_header(response, "Content-Type", "application/json");
         if (request_id != NULL)
             MHD_add_response_header(response, "x-request-id", request_id);
+        if (exchange->is_body_unreadable)
+            MHD_add_response_header(response, "Connection", "close");
         if (exchange->allow != NULL)
             MHD_add_response_header(response, "Allow", exchange->allow);
         if (refusal->code == SL_ERR_CONFLICT)
