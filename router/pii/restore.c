@@ -346,7 +346,7 @@ static enum outcome finish(struct attempt *attempt)
             return NO_MATCH;
     }
     outcome = peek(attempt, 0, &c, &width);
-    if (outcome == MATCHED && c == '_' )
+    if (outcome == MATCHED && c == '_')
         return NO_MATCH;
     if (outcome == MATCHED)
         return c >= 0x80 || !is_word((unsigned char)c) ? MATCHED : NO_MATCH;
@@ -504,7 +504,8 @@ static enum sl_err advance(struct sl_restorer *restorer, struct sl_slice text, b
             *taken = at;
             return put_plain(restorer, (struct sl_slice){text.data + done, at - done}, out);
         }
-        restorer->stats.unresolved += outcome == NO_MATCH && attempt.is_unresolved;
+        restorer->stats.unresolved +=
+            outcome == NO_MATCH && attempt.is_unresolved && attempt.bracket != BARE;
         if (outcome == NO_MATCH) {
             at++;
             continue;
