@@ -55,7 +55,7 @@ static void describe_cache(struct sl_request *req)
     enum sl_cache_status status = req->lookup.status;
     if (status == SL_CACHE_STATUS_NONE)
         return;
-    sl_request_add_header(req, "x-sluice-cache", "%s", cache_words[status]);
+    sl_request_add_header_text(req, "x-sluice-cache", cache_words[status]);
     if (req->lookup.has_answer)
         sl_request_add_header(req, "Age", "%lld", (long long)req->lookup.age_s);
 }
@@ -69,21 +69,21 @@ static void describe_personal_data(struct sl_request *req)
     sl_buf_init(&text, 900);
     if (sl_pii_report_header(req->auth.route.pii_detector, &req->scrub.report, &text) == SL_OK &&
         text.len > 0)
-        sl_request_add_header(req, "x-sluice-pii", "%s", text.data);
+        sl_request_add_header_text(req, "x-sluice-pii", text.data);
     sl_buf_clear(&text);
 }
 
 void sl_request_describe(struct sl_request *req)
 {
     const struct sl_decision *decision = &req->decide.decision;
-    sl_request_add_header(req, "x-request-id", "%s", req->id);
+    sl_request_add_header_text(req, "x-request-id", req->id);
     if (decision->side != SL_SIDE_NONE) {
-        sl_request_add_header(req, "x-sluice-route", "%s", sl_side_word(decision->side));
+        sl_request_add_header_text(req, "x-sluice-route", sl_side_word(decision->side));
         if (req->answer != NULL && req->answer->model[0] != '\0')
-            sl_request_add_header(req, "x-sluice-model", "%s", req->answer->model);
+            sl_request_add_header_text(req, "x-sluice-model", req->answer->model);
     }
     if (decision->reason != SL_REASON_NONE)
-        sl_request_add_header(req, "x-sluice-reason", "%s", sl_reason_word(decision->reason));
+        sl_request_add_header_text(req, "x-sluice-reason", sl_reason_word(decision->reason));
     describe_score(req);
     describe_cache(req);
     describe_personal_data(req);

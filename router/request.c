@@ -132,22 +132,33 @@ struct sl_slice sl_request_header(const struct sl_request *req, const char *name
     return (struct sl_slice){NULL, 0};
 }
 
-void sl_request_add_header(struct sl_request *req, const char *name, const char *format, ...)
+static void add_header(struct sl_request *req, const char *name, struct sl_slice value)
 {
     struct sl_respond_section *respond = &req->respond;
-    char text[1024]; /* the longest is a list of personal-data types, some 300 bytes */
-    va_list args;
-    va_start(args, format);
-    int len = vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    struct sl_slice value = {text, len > 0 && (size_t)len < sizeof text ? (size_t)len : 0};
-    char *copy = len >= 0 ? sl_arena_dup(req->arena, value) : NULL;
+    char *copy = sl_arena_dup(req->arena, value);
     if (copy == NULL || respond->header_count == SL_RESPONSE_HEADERS_MAX) {
         SL_LOG_WARN("router", "response header %s dropped", name);
         return;
     }
     respond->headers[respond->header_count++] =
         (struct sl_header){sl_slice_of(name), {copy, value.len}};
+}
+
+void sl_request_add_header_text(struct sl_request *req, const char *name, const char *text)
+{
+    add_header(req, name, sl_slice_of(text));
+}
+
+void sl_request_add_header(struct sl_request *req, const char *name, const char *format, ...)
+{
+    char text[1024]; /* the longest is a list of personal-data types, some 300 bytes */
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (len < 0 || (size_t)len >= sizeof text)
+        len = 0;
+    add_header(req, name, (struct sl_slice){text, (size_t)len});
 }
 
 void sl_request_cancel(struct sl_request *req)

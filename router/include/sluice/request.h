@@ -258,6 +258,8 @@ struct sl_slice sl_request_header(const struct sl_request *req, const char *name
  * and logged, since an answer without a header beats none. */
 void sl_request_add_header(struct sl_request *req, const char *name, const char *format, ...)
     SL_PRINTF(3, 4);
+/* The same for a text that needs no format: what a cache hit is told with. */
+void sl_request_add_header_text(struct sl_request *req, const char *name, const char *text);
 /* Marks the client as gone: cancels local and cloud work. Any thread. */
 void sl_request_cancel(struct sl_request *req);
 /* Sets req->error and returns SL_STEP_FAIL. */
