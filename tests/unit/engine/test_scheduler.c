@@ -124,6 +124,7 @@ START_TEST(a_full_queue_refuses)
     struct sl_generation *running =
         start(engine, prompt, (struct sl_generate_params){.tokens_max = LONG_ANSWER});
     wait_for_first_token(running);
+    wait_for_first_token(running); /* the load of the step before the second token is known */
     struct sl_generation *waiting[2];
     for (size_t idx = 0; idx < 2; idx++)
         waiting[idx] = start(engine, prompt, (struct sl_generate_params){.tokens_max = 1});

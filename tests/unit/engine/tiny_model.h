@@ -104,14 +104,19 @@ static inline void tiny_tensor(struct tiny_writer *writer, const char *name, uin
     tiny_u32(&writer->infos, 0); /* F32 */
     tiny_u64(&writer->infos, writer->data.len);
     const bool is_norm = strstr(name, "norm.weight") != NULL;
-    for (uint64_t idx = 0; idx < (uint64_t)cols * rows; idx++) {
-        writer->random ^= writer->random << 13;
-        writer->random ^= writer->random >> 7;
-        writer->random ^= writer->random << 17;
-        float value = ((float)(writer->random >> 40) * 0x1p-23f - 1.0f) * 0.5f;
-        value = is_norm ? 1 + value * 0.2f : value;
-        tiny_put(&writer->data, &value, sizeof value);
+    float *values = calloc(cols, sizeof *values);
+    ck_assert_ptr_nonnull(values);
+    for (uint32_t row = 0; row < rows; row++) {
+        for (uint32_t col = 0; col < cols; col++) {
+            writer->random ^= writer->random << 13;
+            writer->random ^= writer->random >> 7;
+            writer->random ^= writer->random << 17;
+            const float value = ((float)(writer->random >> 40) * 0x1p-23f - 1.0f) * 0.5f;
+            values[col] = is_norm ? 1 + value * 0.2f : value;
+        }
+        tiny_put(&writer->data, values, cols * sizeof *values);
     }
+    free(values);
     while (writer->data.len % 32 != 0)
         tiny_put(&writer->data, "", 1);
 }
