@@ -22,6 +22,8 @@
 #define SETTLE_MS 500                 /* usage comes within one event of the end, or not at all */
 #define CONNECT_GRACE_MS 500          /* libcurl keeps the connect timeout; this is the belt */
 
+#define UPLOAD_BYTES_PER_S (256u << 10) /* 2 Mbit/s: a poor uplink */
+
 /* ---- Ending ---- */
 
 static void over(struct sl_attempt *attempt, enum sl_cloud_outcome outcome, uint64_t now_ms)
@@ -467,6 +469,16 @@ static struct deadline earlier(struct deadline a, uint64_t at_ms, enum sl_cloud_
     return at_ms < a.at_ms ? (struct deadline){at_ms, outcome} : a;
 }
 
+/* The wait for the first content begins when the request has been sent, which takes its time where
+ * a picture goes up a slow line. */
+static uint64_t first_content_deadline(const struct sl_attempt *attempt)
+{
+    const struct sl_cloud_provider_config *config = attempt->plan.target->provider;
+    uint64_t upload_ms = attempt->status.bytes_sent * 1000 / UPLOAD_BYTES_PER_S;
+    return attempt->status.connected_at_ms + upload_ms +
+           (attempt->is_wire_streaming ? config->first_token_timeout_ms : config->whole_timeout_ms);
+}
+
 static struct deadline next_deadline(const struct sl_attempt *attempt)
 {
     const struct sl_cloud_provider_config *config = attempt->plan.target->provider;
@@ -476,11 +488,7 @@ static struct deadline next_deadline(const struct sl_attempt *attempt)
         return earlier(next, attempt->started_at_ms + config->connect_timeout_ms + CONNECT_GRACE_MS,
                        SL_CLOUD_TIMEOUT_CONNECT);
     if (attempt->first_content_at_ms == 0)
-        return earlier(next,
-                       attempt->status.connected_at_ms + (attempt->is_wire_streaming
-                                                              ? config->first_token_timeout_ms
-                                                              : config->whole_timeout_ms),
-                       SL_CLOUD_TIMEOUT_FIRST_TOKEN);
+        return earlier(next, first_content_deadline(attempt), SL_CLOUD_TIMEOUT_FIRST_TOKEN);
     return earlier(next, attempt->progress_at_ms + config->idle_timeout_ms, SL_CLOUD_TIMEOUT_IDLE);
 }
 

@@ -155,7 +155,20 @@ void sl_transfer_release(struct sl_transfer *transfer)
 
 /* ---- The thread ---- */
 
-static enum sl_transfer_failure failure_of(CURLcode code, const struct sl_transfer_status *state)
+/* A handshake that the peer broke off has the same code as one that failed; these are libcurl's
+ * words for it. Other words are taken as a failed handshake, which is not tried again. */
+static bool is_hang_up(const char *text)
+{
+    static const char *const words[] = {
+        "OpenSSL SSL_connect: ", "Recv failure: ", "Send failure: "};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strncmp(text, words[i], strlen(words[i])) == 0)
+            return true;
+    return false;
+}
+
+static enum sl_transfer_failure failure_of(CURLcode code, const struct sl_transfer_status *state,
+                                           const char *text)
 {
     switch (code) {
     case CURLE_OK:
@@ -167,8 +180,6 @@ static enum sl_transfer_failure failure_of(CURLcode code, const struct sl_transf
         return SL_TRANSFER_CONNECT;
     case CURLE_OPERATION_TIMEDOUT:
         return SL_TRANSFER_CONNECT_TIMEOUT;
-    case CURLE_SSL_CONNECT_ERROR:
-        /* A peer that hangs up in the handshake reads the same as one that cannot agree. */
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CERTPROBLEM:
     case CURLE_SSL_CIPHER:
@@ -185,6 +196,8 @@ static enum sl_transfer_failure failure_of(CURLcode code, const struct sl_transf
     case CURLE_RECV_ERROR:
     case CURLE_SEND_ERROR:
         return state->is_connected ? SL_TRANSFER_RESET : SL_TRANSFER_CONNECT;
+    case CURLE_SSL_CONNECT_ERROR:
+        return is_hang_up(text) ? SL_TRANSFER_RESET : SL_TRANSFER_TLS;
     default:
         return SL_TRANSFER_RESET;
     }
@@ -232,7 +245,7 @@ static void hub_finish_with(struct sl_transfer_hub *hub, struct sl_transfer *tra
     sl_transfer_status(transfer, &state);
     const char *text =
         transfer->curl_error[0] != '\0' ? transfer->curl_error : curl_easy_strerror(code);
-    hub_finish(hub, transfer, failure_of(code, &state), code == CURLE_OK ? "" : text);
+    hub_finish(hub, transfer, failure_of(code, &state, text), code == CURLE_OK ? "" : text);
 }
 
 static void hub_serve(struct sl_transfer_hub *hub, struct sl_transfer *transfer, bool starts,
