@@ -27,7 +27,7 @@ void sl_cache_config_init(struct sl_cache_config *config)
         .memory_bytes_max = 32ull << 20,
         .body_bytes_max = 1u << 20,
         .queue_max = 4096,
-        .commit_ms = 20, /* long enough to share an fsync, short enough to lose little */
+        .commit_ms = 20,    /* long enough to share an fsync, short enough to lose little */
         .check_ms_max = 20, /* a start must not wait for a large store */
         .stale_keep_s = 24 * 3600,
         .retry_s = 30,

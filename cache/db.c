@@ -3,10 +3,10 @@
  * Owns opening the store: connections, schema version and migrations, the integrity check, and what
  * an error of SQLite means for the cache. Reading is in db_read.c, writing in db_write.c.
  *
- * WAL, so that readers never wait for the writer. synchronous=FULL: a commit that was reported is on
- * the disk; the writer thread alone pays for the fsync, once for a group. No mmap: a truncated file
- * would be a SIGBUS instead of an error. application_id tells a store of ours from anything else,
- * user_version is the schema version; both lie in the file's header.
+ * WAL, so that readers never wait for the writer. synchronous=FULL: a commit that was reported is
+ * on the disk; the writer thread alone pays for the fsync, once for a group. No mmap: a truncated
+ * file would be a SIGBUS instead of an error. application_id tells a store of ours from anything
+ * else, user_version is the schema version; both lie in the file's header.
  *
  * Threads: open and close are the writer's (or start-up's). The checker is a thread of its own that
  * only reads.
@@ -126,9 +126,8 @@ static int check_key(sqlite3 *connection, const uint8_t *check, bool *is_ours)
 {
     sqlite3_stmt *statement = NULL;
     *is_ours = false;
-    int rc = sqlite3_prepare_v2(connection,
-                                "INSERT OR IGNORE INTO setting VALUES ('key_check', ?1)", -1,
-                                &statement, NULL);
+    int rc = sqlite3_prepare_v2(
+        connection, "INSERT OR IGNORE INTO setting VALUES ('key_check', ?1)", -1, &statement, NULL);
     if (rc == SQLITE_OK) {
         sqlite3_bind_blob(statement, 1, check, SL_SHA256_BYTES, SQLITE_STATIC);
         rc = sqlite3_step(statement);
@@ -223,8 +222,7 @@ static void *checker_main(void *context)
 bool db_is_corrupt(struct db *db)
 {
     pthread_mutex_lock(&db->checker.lock);
-    bool is_corrupt =
-        db->checker.is_done && db_state_of(db->checker.rc) == SL_CACHE_OFF_CORRUPT;
+    bool is_corrupt = db->checker.is_done && db_state_of(db->checker.rc) == SL_CACHE_OFF_CORRUPT;
     pthread_mutex_unlock(&db->checker.lock);
     return is_corrupt;
 }
@@ -256,8 +254,7 @@ static int await_check(struct db_checker *checker, uint64_t deadline_ms)
 {
     struct timespec until = sl_deadline_timespec(deadline_ms);
     pthread_mutex_lock(&checker->lock);
-    while (!checker->is_done &&
-           pthread_cond_timedwait(&checker->done, &checker->lock, &until) == 0)
+    while (!checker->is_done && pthread_cond_timedwait(&checker->done, &checker->lock, &until) == 0)
         ;
     int rc = checker->is_done ? checker->rc : SQLITE_OK;
     pthread_mutex_unlock(&checker->lock);
@@ -272,8 +269,7 @@ static enum sl_cache_state check(struct db *db, const struct db_options *options
     int rc = sqlite3_open_v2(db->path, &checker->connection,
                              SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
     if (rc == SQLITE_OK) {
-        checker->has_thread =
-            pthread_create(&checker->thread, NULL, checker_main, checker) == 0;
+        checker->has_thread = pthread_create(&checker->thread, NULL, checker_main, checker) == 0;
         rc = checker->has_thread ? await_check(checker, deadline_ms)
                                  : quick_check(checker->connection);
     }
@@ -314,8 +310,9 @@ static void create_private(const char *path)
 static int open_writer(struct db *db)
 {
     create_private(db->path);
-    int rc = sqlite3_open_v2(db->path, &db->connection,
-                             SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    int rc =
+        sqlite3_open_v2(db->path, &db->connection,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
     if (rc != SQLITE_OK)
         return rc;
     sqlite3_extended_result_codes(db->connection, 1);

@@ -67,7 +67,7 @@ struct db_census {
 enum db_outcome db_read_census(struct db *db, size_t counter_count, struct db_census *census,
                                enum sl_cache_state *state);
 
-/* ---- writing: the writer thread alone; SQLite's result code, 0 when fine ---------------------- */
+/* ---- writing: the writer thread alone; SQLite's result code, 0 when fine ------------------- */
 
 int db_begin(struct db *db);
 int db_commit(struct db *db);
@@ -107,8 +107,9 @@ int db_purge_everything(struct db *db, size_t *removed);
 /* After a purge: gives the pages back and empties the WAL, so that nothing lingers on the disk. */
 void db_shrink(struct db *db);
 
-/* For a key rotation: the next row above `*id` that is not sealed with `key_id`, which `*id` becomes;
- * SQLite's SQLITE_DONE (101) when there is none. Boxes, or the sealed words of similar texts. */
+/* For a key rotation: the next row above `*id` that is not sealed with `key_id`, which `*id`
+ * becomes; SQLite's SQLITE_DONE (101) when there is none. Boxes, or the sealed words of similar
+ * texts. */
 #define DB_NO_MORE 101
 int db_next_old(struct db *db, bool is_similar, uint32_t key_id, int64_t *id);
 int db_reseal(struct db *db, int64_t id, bool is_similar, uint32_t key_id, struct sl_slice sealed);

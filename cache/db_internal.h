@@ -64,7 +64,7 @@ struct db_reader {
 };
 
 /* The integrity check, on a thread of its own: SQLite's check can't be bounded in time (up to 3.41
- * it asks no progress handler), so open waits for it only so long and then lets it finish behind. */
+ * it asks no progress handler), so open waits a while and then lets it finish behind. */
 struct db_checker {
     pthread_t thread;
     bool has_thread;

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Owns the read connections: point look-ups for requests, walks for tools. Each call takes a reader,
- * runs one prepared statement and resets it, so no snapshot outlives a call and the WAL can shrink.
+ * Owns the read connections: point look-ups for requests, walks for tools. Each call takes a
+ * reader, runs one prepared statement and resets it, so no snapshot outlives a call and the WAL can
+ * shrink.
  *
  * Threads: any. A reader's mutex is held for one look-up, some 10 µs; a walk takes one row a call.
  */
 #include "db_internal.h"
 
 const char *const db_read_sql[READ_STATEMENT_COUNT] = {
-#define ROW_COLUMNS                                                                               \
+#define ROW_COLUMNS                                                                                \
     "e.id, e.key, e.kind, e.created_s, e.expires_s, e.key_id, e.app_tag, e.model_tag,"             \
     " e.made_from_model, e.made_from_template, e.made_from_policy, b.sealed"
     [READ_KEY] = "SELECT " ROW_COLUMNS " FROM entry e JOIN box b ON b.id=e.id WHERE e.key=?1",
@@ -65,7 +66,7 @@ static int column_box(sqlite3_stmt *statement, int column, struct sl_buf *out)
     const void *data = sqlite3_column_blob(statement, column);
     sl_buf_init(out, (size_t)len);
     return data != NULL && sl_buf_append(out, data, (size_t)len) == SL_OK ? SQLITE_ROW
-                                                                           : SQLITE_NOMEM;
+                                                                          : SQLITE_NOMEM;
 }
 
 /* The statement stands on a row of ROW_COLUMNS. A row that can't be ours means corruption. */
@@ -143,8 +144,7 @@ enum db_outcome db_read_probe(struct db *db, uint64_t signature, int64_t *ids, s
 }
 
 enum db_outcome db_read_similar(struct db *db, int64_t id, struct sl_cache_key *key,
-                                uint32_t *key_id, struct sl_buf *sealed,
-                                enum sl_cache_state *state)
+                                uint32_t *key_id, struct sl_buf *sealed, enum sl_cache_state *state)
 {
     struct db_reader *reader = reader_lock(db);
     sqlite3_stmt *statement = reader->statements[READ_SIMILAR];

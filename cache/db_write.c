@@ -26,9 +26,10 @@ const char *const db_write_sql[WRITE_STATEMENT_COUNT] = {
     [WRITE_COMMIT] = "COMMIT",
     [WRITE_FIND] = "SELECT id, bytes, hits FROM entry WHERE key=?1",
     [WRITE_BYTES] = "SELECT bytes FROM entry WHERE id=?1",
-    [WRITE_INSERT] = "INSERT INTO entry (key, kind, created_s, expires_s, rank, hits, bytes, key_id,"
-                     " app_tag, model_tag, made_from_model, made_from_template, made_from_policy)"
-                     " VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    [WRITE_INSERT] =
+        "INSERT INTO entry (key, kind, created_s, expires_s, rank, hits, bytes, key_id,"
+        " app_tag, model_tag, made_from_model, made_from_template, made_from_policy)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     [WRITE_UPDATE] = "UPDATE entry SET kind=?2, created_s=?3, expires_s=?4, rank=?5, bytes=?6,"
                      " key_id=?7, app_tag=?8, model_tag=?9, made_from_model=?10,"
                      " made_from_template=?11, made_from_policy=?12 WHERE key=?1",
@@ -59,7 +60,7 @@ const char *const db_write_sql[WRITE_STATEMENT_COUNT] = {
     [WRITE_OLD_BOX] = "SELECT id FROM entry WHERE id>?2 AND key_id<>?1 ORDER BY id"
                       " LIMIT 1",
     [WRITE_OLD_SIMILAR] = "SELECT id FROM similar WHERE id>?2 AND key_id<>?1"
-                           " ORDER BY id LIMIT 1",
+                          " ORDER BY id LIMIT 1",
     [WRITE_RESEAL_ENTRY] = "UPDATE entry SET key_id=?2 WHERE id=?1",
     [WRITE_RESEAL_BOX] = "UPDATE box SET sealed=?2 WHERE id=?1",
     [WRITE_RESEAL_SIMILAR] = "UPDATE similar SET key_id=?3, sealed=?2 WHERE id=?1",
@@ -118,8 +119,14 @@ void db_rollback(struct db *db)
     db->bytes = db->committed_bytes;
 }
 
-uint64_t db_entries(const struct db *db) { return db->entries; }
-uint64_t db_bytes(const struct db *db) { return db->bytes; }
+uint64_t db_entries(const struct db *db)
+{
+    return db->entries;
+}
+uint64_t db_bytes(const struct db *db)
+{
+    return db->bytes;
+}
 
 /* Two numbers of one row; SQLITE_DONE where they are not there. */
 static int read_sums(struct db *db, enum write_statement which)
@@ -442,8 +449,7 @@ int db_next_old(struct db *db, bool is_similar, uint32_t key_id, int64_t *id)
 
 int db_reseal(struct db *db, int64_t id, bool is_similar, uint32_t key_id, struct sl_slice sealed)
 {
-    sqlite3_stmt *statement =
-        db->statements[is_similar ? WRITE_RESEAL_SIMILAR : WRITE_RESEAL_BOX];
+    sqlite3_stmt *statement = db->statements[is_similar ? WRITE_RESEAL_SIMILAR : WRITE_RESEAL_BOX];
     sqlite3_bind_int64(statement, 1, id);
     sqlite3_bind_blob64(statement, 2, sealed.data, sealed.len, SQLITE_STATIC);
     if (is_similar)

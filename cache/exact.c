@@ -162,8 +162,7 @@ bool sl_cache_put(struct sl_cache *cache, const struct sl_cache_key *key,
     atomic_store_explicit(&cache->now_s, now_s, memory_order_relaxed);
     if (!cache_is_on(cache))
         return drop(cache->metrics.dropped_off);
-    if (body.len > cache->config.body_bytes_max ||
-        meta->prompt.len > cache->config.body_bytes_max)
+    if (body.len > cache->config.body_bytes_max || meta->prompt.len > cache->config.body_bytes_max)
         return drop(cache->metrics.dropped_size);
     int64_t expires_s;
     if (ttl_s <= 0)

@@ -11,8 +11,8 @@
  * the answer in the cache by then). The object lives until the last of its people ended.
  *
  * Threads: any. The table's mutex guards the chains, the states and the counts: requests that are
- * computed at all are few beside those that hit. A flight's waiters sleep on a condition of its own,
- * so a landing wakes nobody else.
+ * computed at all are few beside those that hit. A flight's waiters sleep on a condition of its
+ * own, so a landing wakes nobody else.
  *
  * Invariants: 1. A flight is in the table exactly while AIRBORNE. 2. people counts the leader and
  * the followers that have not ended.

@@ -17,8 +17,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#define SHARDS 16           /* more than threads that look up at once */
-#define BUCKETS_FIRST 64    /* an idle gateway should not pay for a busy one */
+#define SHARDS 16        /* more than threads that look up at once */
+#define BUCKETS_FIRST 64 /* an idle gateway should not pay for a busy one */
 
 struct node {
     struct node *chain;

@@ -21,8 +21,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define JSON_DEPTH_MAX 64    /* as deep as the parser of requests goes */
-#define JSON_KEYS_MAX 256    /* of one object: requests have a dozen, schemas some tens */
+#define JSON_DEPTH_MAX 64       /* as deep as the parser of requests goes */
+#define JSON_KEYS_MAX 256       /* of one object: requests have a dozen, schemas some tens */
 #define JSON_KEYS_OPEN_MAX 1024 /* of all objects from the root to here: 8 KiB of stack */
 
 enum field_type {

@@ -17,8 +17,9 @@
  * Threads: immutable after open but for the list of body keys, which the lock guards. Ciphers are
  * kept until the keyring is freed, so a reader may use one while it is being forgotten.
  *
- * Invariants: 1. body[0] is the current key, and the first live_count keys are the file's. 2. The file on disk holds every key that a row on disk
- * may be sealed with: it is replaced before a new key seals and after the last old row is gone.
+ * Invariants: 1. body[0] is the current key, and the first live_count keys are the file's. 2. The
+ * file on disk holds every key that a row on disk may be sealed with: it is replaced before a new
+ * key seals and after the last old row is gone.
  */
 #include "keyring.h"
 
@@ -107,7 +108,8 @@ static bool parse_line(struct keyring *keyring, struct sl_slice line, bool *has_
     uint8_t bytes[KEY_BYTES];
     bool is_good = false;
     if (line.len < hex_len ||
-        !sl_hex_decode((struct sl_slice){line.data + line.len - hex_len, hex_len}, bytes, KEY_BYTES))
+        !sl_hex_decode((struct sl_slice){line.data + line.len - hex_len, hex_len}, bytes,
+                       KEY_BYTES))
         return false;
     struct sl_slice head = {line.data, line.len - hex_len};
     unsigned id = 0;
@@ -343,7 +345,10 @@ void keyring_check(const struct keyring *keyring, uint8_t check[SL_SHA256_BYTES]
     derive(keyring, "sluice cache check", check);
 }
 
-const uint64_t *keyring_word_key(const struct keyring *keyring) { return keyring->word_key; }
+const uint64_t *keyring_word_key(const struct keyring *keyring)
+{
+    return keyring->word_key;
+}
 
 /* ---- body keys ----------------------------------------------------------------------------- */
 

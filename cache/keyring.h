@@ -43,7 +43,7 @@ enum sl_err keyring_rotate(struct keyring *keyring, struct sl_error *error) SL_M
 /* Drops every body key but the current one from the file; nothing may be sealed with them. */
 enum sl_err keyring_forget_old(struct keyring *keyring, struct sl_error *error) SL_MUST_CHECK;
 /* Takes up what another process changed in the file (a rotation from the command line): new body
- * keys become known and the first line the current one. A file that can't be read changes nothing. */
+ * keys become known and the first line the current one. An unreadable file changes nothing. */
 void keyring_reload(struct keyring *keyring);
 /* Whether the file holds keys that a rotation still has to get rid of. */
 bool keyring_has_old(struct keyring *keyring);

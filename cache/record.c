@@ -41,7 +41,8 @@ static uint64_t get_number(const uint8_t **at, unsigned size)
 {
     uint64_t value = 0;
     for (unsigned i = 0; i < size; i++)
-        value |= (uint64_t)*(*at)++ << (8 * i);
+        value |= (uint64_t)(*at)[i] << (8 * i);
+    *at += size;
     return value;
 }
 
@@ -104,7 +105,8 @@ static struct sl_slice place(char **at, struct sl_slice text)
 
 static struct sl_slice cut_name(struct sl_slice name)
 {
-    return (struct sl_slice){name.data, name.len < SL_CACHE_NAME_MAX ? name.len : SL_CACHE_NAME_MAX};
+    return (struct sl_slice){name.data,
+                             name.len < SL_CACHE_NAME_MAX ? name.len : SL_CACHE_NAME_MAX};
 }
 
 /* All but the label. `meta` has its names cut already. */

@@ -15,7 +15,10 @@ enum sl_err shared_open(struct sl_cache *cache, const char *url, struct shared *
                         "this build has no second cache level (hiredis was missing)");
 }
 
-void shared_close(struct shared *shared) { (void)shared; }
+void shared_close(struct shared *shared)
+{
+    (void)shared;
+}
 
 bool shared_is_up(const struct shared *shared)
 {

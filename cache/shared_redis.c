@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Owns the second level in Redis or Valkey. A value is a record's label and its box, under
- * "slc1:" + cache key; the label is bound into the seal, so a server that mixes up or changes values
- * gets misses, never a wrong answer. A key expires with its entry's stale time.
+ * "slc1:" + cache key; the label is bound into the seal, so a server that mixes up or changes
+ * values gets misses, never a wrong answer. A key expires with its entry's stale time.
  *
  * The box goes on alone when the server is away: a failed command is tried once on a fresh
  * connection (a restart breaks idle ones), then the server counts as down for a while that doubles
  * up to DOWN_MS_MAX, during which nobody asks it. Puts go through a bounded queue to a thread of
  * their own, so the disk's writer never waits for the network.
  *
- * Threads: shared_get on workers, one connection each of a few; shared_put anywhere; shared_purge on
- * the cache's writer; the sender thread.
+ * Threads: shared_get on workers, one connection each of a few; shared_put anywhere; shared_purge
+ * on the cache's writer; the sender thread.
  */
 #include "shared.h"
 
@@ -27,7 +27,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
-#define READERS 4        /* workers that ask at once; a fifth waits for one round trip */
+#define READERS 4 /* workers that ask at once; a fifth waits for one round trip */
 #define PUTS_MAX 1024
 #define QUEUED_BYTES_MAX (16u << 20)
 #define DOWN_MS_MIN 250
@@ -120,9 +120,8 @@ static bool introduce(const struct shared *shared, redisContext *context)
 static bool connect_server(const struct shared *shared, struct link *link)
 {
     const struct shared_url *url = &shared->url;
-    link->context = url->port == 0
-                        ? redisConnectUnixWithTimeout(url->host, shared->timeout)
-                        : redisConnectWithTimeout(url->host, url->port, shared->timeout);
+    link->context = url->port == 0 ? redisConnectUnixWithTimeout(url->host, shared->timeout)
+                                   : redisConnectWithTimeout(url->host, url->port, shared->timeout);
     if (link->context != NULL && link->context->err == 0 &&
         redisSetTimeout(link->context, shared->timeout) == REDIS_OK &&
         introduce(shared, link->context))
@@ -266,7 +265,8 @@ static bool delete_name(struct shared *shared, const char *name, size_t len)
 }
 
 /* Deletes one entry if its label matches. False: the server is away. */
-static bool purge_name(struct shared *shared, const struct filter_tags *tags, const redisReply *name)
+static bool purge_name(struct shared *shared, const struct filter_tags *tags,
+                       const redisReply *name)
 {
     char end[16];
     int end_len = snprintf(end, sizeof end, "%d", (int)RECORD_LABEL_BYTES - 1);
@@ -277,10 +277,10 @@ static bool purge_name(struct shared *shared, const struct filter_tags *tags, co
     redisReply *reply = command(shared, &shared->purger, 4, argv, lens);
     if (reply == NULL)
         return false;
-    bool is_match = reply->type == REDIS_REPLY_STRING &&
-                    record_label_read((struct sl_slice){reply->str, (size_t)reply->len}, &label,
-                                      &key_id) &&
-                    filter_matches(tags, &label);
+    bool is_match =
+        reply->type == REDIS_REPLY_STRING &&
+        record_label_read((struct sl_slice){reply->str, (size_t)reply->len}, &label, &key_id) &&
+        filter_matches(tags, &label);
     freeReplyObject(reply);
     return !is_match || delete_name(shared, name->str, (size_t)name->len);
 }
@@ -354,9 +354,9 @@ enum sl_err shared_open(struct sl_cache *cache, const char *url, struct shared *
         pthread_mutex_init(&shared->readers[i].lock, NULL);
     pthread_mutex_init(&shared->sender.lock, NULL);
     pthread_mutex_init(&shared->purger.lock, NULL);
-    shared->up = sl_metric_series(sl_metric_gauge("sluice_cache_shared_up",
-                                                  "1 while the second cache level answers.", NULL),
-                                  NULL);
+    shared->up = sl_metric_series(
+        sl_metric_gauge("sluice_cache_shared_up", "1 while the second cache level answers.", NULL),
+        NULL);
     sl_series_set(shared->up, 1);
     survive_broken_pipes();
     enum sl_err err = shared_url_parse(url, &shared->url, error);

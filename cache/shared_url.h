@@ -6,10 +6,10 @@
 
 /* redis://[user:password@]host[:port][/db], redis://[::1]:6379, unix:///path/to/socket. */
 struct shared_url {
-    char host[256];      /* or the path of a socket */
-    char user[64];       /* "" if none */
-    char password[256];  /* "" if none; wiped by the owner */
-    int port;            /* 0: a socket */
+    char host[256];     /* or the path of a socket */
+    char user[64];      /* "" if none */
+    char password[256]; /* "" if none; wiped by the owner */
+    int port;           /* 0: a socket */
     int database;
 };
 

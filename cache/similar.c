@@ -158,8 +158,8 @@ uint8_t *similar_open(struct keyring *keyring, const struct sl_cache_key *key, u
         return NULL;
     uint8_t *words = malloc(sealed.len);
     *words_len = sealed.len - SL_SEAL_OVERHEAD;
-    if (words != NULL && sl_cipher_open(cipher, bind_words(&bound, key), sealed.data, sealed.len,
-                                        words) == SL_OK)
+    if (words != NULL &&
+        sl_cipher_open(cipher, bind_words(&bound, key), sealed.data, sealed.len, words) == SL_OK)
         return words;
     free(words);
     return NULL;
@@ -191,7 +191,8 @@ static size_t probe(struct sl_cache *cache, uint64_t wanted, int64_t *ids, size_
 }
 
 /* The candidate's words, to be freed, and its key; NULL where it is gone or does not open. */
-static uint8_t *load_words(struct sl_cache *cache, int64_t id, struct sl_cache_key *key, size_t *len)
+static uint8_t *load_words(struct sl_cache *cache, int64_t id, struct sl_cache_key *key,
+                           size_t *len)
 {
     struct sl_buf sealed = {0};
     uint32_t key_id = 0;
@@ -203,9 +204,9 @@ static uint8_t *load_words(struct sl_cache *cache, int64_t id, struct sl_cache_k
     pthread_rwlock_unlock(&cache->db_lock);
     if (outcome == DB_FAILED)
         cache_turn_off(cache, state, "reading the similar index failed");
-    uint8_t *words = outcome == DB_FOUND ? similar_open(cache->keyring, key, key_id,
-                                                        sl_buf_slice(&sealed), len)
-                                         : NULL;
+    uint8_t *words = outcome == DB_FOUND
+                         ? similar_open(cache->keyring, key, key_id, sl_buf_slice(&sealed), len)
+                         : NULL;
     sl_buf_clear(&sealed);
     return words;
 }
@@ -218,8 +219,7 @@ static enum sl_cache_outcome try_candidate(struct similar_query *query, int64_t 
     size_t len = 0;
     enum sl_cache_match match = SL_CACHE_MATCH_NONE;
     uint8_t *words = load_words(query->cache, id, &key, &len);
-    if (words != NULL &&
-        similar_words_read((struct sl_slice){(const char *)words, len}, &stored))
+    if (words != NULL && similar_words_read((struct sl_slice){(const char *)words, len}, &stored))
         match = similar_verify(&stored, &query->asked, has_same_meaning);
     free(words);
     if (match == SL_CACHE_MATCH_NONE)
@@ -247,8 +247,8 @@ static enum sl_cache_outcome look_up(struct similar_query *query,
     for (size_t i = 0; i < plain_count && outcome == SL_CACHE_MISS; i++)
         outcome = try_signature(query, features->signatures[i], CANDIDATES_MAX, false);
     if (outcome == SL_CACHE_MISS && plain_count < features->signature_count)
-        outcome = try_signature(query, features->signatures[plain_count], MEANING_CANDIDATES_MAX,
-                                true);
+        outcome =
+            try_signature(query, features->signatures[plain_count], MEANING_CANDIDATES_MAX, true);
     return outcome;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Owns normalisation: what may differ between two texts that say the same. Leaves to similar_words.c
- * what is kept of the words, and to similar_verify.c which differences are typos.
+ * Owns normalisation: what may differ between two texts that say the same. Leaves to
+ * similar_words.c what is kept of the words, and to similar_verify.c which differences are typos.
  *
  * Normal form: NFC, case folded, white space split into words, typographic quotes as plain ones,
  * sentence marks cut from the ends of words, politeness cut from the ends of the text. Everything
@@ -23,8 +23,14 @@
 
 /* ---- letters -------------------------------------------------------------------------------- */
 
-static bool is_digit(char c) { return c >= '0' && c <= '9'; }
-static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+static bool is_letter(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
 
 static bool fold_ascii(struct similar_text *out, struct sl_slice text)
 {
@@ -120,10 +126,16 @@ static bool looks_plain(struct sl_slice text)
 
 /* ---- words ---------------------------------------------------------------------------------- */
 
-static bool is_mark(char c) { return strchr(".,;:!?\"'", c) != NULL && c != '\0'; }
+static bool is_mark(char c)
+{
+    return strchr(".,;:!?\"'", c) != NULL && c != '\0';
+}
 
 /* Marks after a digit that may belong to it. */
-static bool belongs_to_digit(char mark) { return mark == '!' || mark == '"' || mark == '\''; }
+static bool belongs_to_digit(char mark)
+{
+    return mark == '!' || mark == '"' || mark == '\'';
+}
 
 static struct sl_slice cut_marks(struct sl_slice word, bool *is_before_mark)
 {
@@ -168,7 +180,10 @@ static void drop_words(struct similar_text *out, size_t at, size_t count)
     out->word_count -= count;
 }
 
-static bool is_lone_mark(struct sl_slice word) { return word.len == 1 && is_mark(word.data[0]); }
+static bool is_lone_mark(struct sl_slice word)
+{
+    return word.len == 1 && is_mark(word.data[0]);
+}
 
 /* A mark on its own says nothing at the ends of a text; inside it may ("5 ! + 1"). */
 static void drop_outer_marks(struct similar_text *out)
@@ -239,26 +254,34 @@ static bool is_thanks(struct similar_text *out, size_t at, struct sl_slice *typo
 static bool drop_first(struct similar_text *out)
 {
     struct sl_slice typo = {NULL, 0};
-    if (out->word_count < 2 || !(is_please(out, 0, &typo) || is_greeting(out, 0) ||
-                                 is_thanks(out, 0, &typo)))
+    if (out->word_count < 2 ||
+        !(is_please(out, 0, &typo) || is_greeting(out, 0) || is_thanks(out, 0, &typo)))
         return false;
     out->polite_typos += typo.len > 0;
     drop_words(out, 0, 1);
     return true;
 }
 
-/* Not where the word is spoken of: "how do you say please". */
+/* Where the last word is what the text is about: "how do you say please", "translate please",
+ * "spell the word please". */
+static bool speaks_of_last(const struct similar_text *out)
+{
+    static const char *const verbs[] = {"say",       "spell",  "pronounce", "write",
+                                        "translate", "define", NULL};
+    size_t before = out->word_count - 2;
+    if (is_one_of(out->words[before], verbs))
+        return before == 0 || sl_slice_equal_text(out->words[0], "how");
+    return before > 0 && sl_slice_equal_text(out->words[before], "word") &&
+           sl_slice_equal_text(out->words[before - 1], "the");
+}
+
 static bool drop_last(struct similar_text *out)
 {
-    static const char *const speaks_of[] = {"say",  "saying", "says",  "spell",     "translate",
-                                            "word", "words",  "write", "pronounce", "define",
-                                            "mean", "means",  "type",  "called",    NULL};
     struct sl_slice typo = {NULL, 0};
-    if (out->word_count < 2)
+    if (out->word_count < 2 || speaks_of_last(out))
         return false;
     size_t last = out->word_count - 1;
-    if (is_one_of(out->words[last - 1], speaks_of) ||
-        !(is_please(out, last, &typo) || is_thanks(out, last, &typo)))
+    if (!is_please(out, last, &typo) && !is_thanks(out, last, &typo))
         return false;
     out->polite_typos += typo.len > 0;
     out->word_count--;

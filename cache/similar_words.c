@@ -60,7 +60,7 @@ static uint8_t *put_word(const uint64_t key[2], struct sl_slice word, uint8_t *a
     if (letters > 0 && class == WORD_PLAIN && !is_known)
         detail = word_number_meant(word);
     at = put_u64(at, siphash(key, word.data, word.len), 8);
-    *at++ = (uint8_t)class;
+    *at++ = (uint8_t) class;
     *at++ = detail;
     *at++ = is_known ? WORD_IS_KNOWN : 0;
     *at++ = (uint8_t)letters;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * SipHash-2-4 (Aumasson and Bernstein 2012): a keyed hash of 64 bits for short input. It stands where
- * HMAC-SHA-256 would cost ten times as much: dozens of words a look-up. Header only; any thread.
+ * SipHash-2-4 (Aumasson and Bernstein 2012): a keyed hash of 64 bits for short input. It stands
+ * where HMAC-SHA-256 would cost ten times as much: dozens of words a look-up. Header only; any
+ * thread.
  */
 #ifndef SLUICE_CACHE_SIPHASH_H
 #define SLUICE_CACHE_SIPHASH_H

@@ -13,7 +13,8 @@
  * Threads: one. Producers only push to the bounded queue; blocking callers wait for their job.
  *
  * Invariants: 1. The writer alone touches the store's write side and cache->db. 2. An item is freed
- * exactly once, by the thread that popped it. 3. A job is always finished, with an error if need be.
+ * exactly once, by the thread that popped it. 3. A job is always finished, with an error if need
+ * be.
  */
 #include "writer.h"
 
@@ -28,13 +29,14 @@
 
 #include <stdlib.h>
 
-#define GROUP_MAX 512      /* bounds the WAL that one commit writes: some 2 MB */
+#define GROUP_MAX 512                /* bounds the WAL that one commit writes: some 2 MB */
 #define QUEUED_BYTES_MAX (32u << 20) /* as much as the front holds by default */
-#define JOB_ROOM 16        /* places in the queue that puts leave free */
-#define IDLE_MS 1000       /* how often an idle writer looks after expiry */
-#define NOTICE_MS 500      /* how often any writer looks whether another process wrote */
+#define JOB_ROOM 16                  /* places in the queue that puts leave free */
+#define IDLE_MS 1000                 /* how often an idle writer looks after expiry */
+#define NOTICE_MS 500                /* how often any writer looks whether another process wrote */
 #define EXPIRE_PER_GROUP 64
-#define EVICT_PER_GROUP (GROUP_MAX + 64) /* more than a group can add, so the bound holds after it */
+#define EVICT_PER_GROUP                                                                            \
+    (GROUP_MAX + 64) /* more than a group can add, so the bound holds after it */
 
 /* ---- items --------------------------------------------------------------------------------- */
 
@@ -121,9 +123,9 @@ static int write_item(struct writer *writer, const struct writer_item *item)
     struct record *record = item->record;
     atomic_store(&record->is_touch_queued, false);
     uint32_t hits = atomic_exchange(&record->hits_pending, 0);
-    return hits > 0 ? db_touch(writer->db, &record->label.key, hits,
-                               atomic_load(&writer->cache->now_s))
-                    : DB_FINE;
+    return hits > 0
+               ? db_touch(writer->db, &record->label.key, hits, atomic_load(&writer->cache->now_s))
+               : DB_FINE;
 }
 
 static int write_counters(struct writer *writer)
@@ -237,9 +239,8 @@ static void open_store(struct writer *writer)
     struct sl_error error = {0};
     struct db *db;
     keyring_check(cache->keyring, check);
-    struct db_options options = {.path = cache->config.path,
-                                 .check_ms_max = cache->config.check_ms_max,
-                                 .key_check = check};
+    struct db_options options = {
+        .path = cache->config.path, .check_ms_max = cache->config.check_ms_max, .key_check = check};
     enum sl_cache_state state = db_open(&options, &db, &error);
     if (state != SL_CACHE_ON) {
         cache_turn_off(cache, state, error.message);

@@ -19,9 +19,9 @@
 
 #include <stdlib.h>
 
-#define PURGE_PER_COMMIT 4096  /* a WAL of some 10 MB at most */
+#define PURGE_PER_COMMIT 4096 /* a WAL of some 10 MB at most */
 #define RESEAL_PER_COMMIT 512
-#define PUSH_RETRY_MS 10       /* while the queue is full; it drains within one commit */
+#define PUSH_RETRY_MS 10 /* while the queue is full; it drains within one commit */
 
 struct job {
     struct writer_item item; /* first: the queue holds this */
@@ -105,8 +105,9 @@ static bool is_read(enum db_outcome outcome, enum sl_cache_state state, int *rc)
     return outcome == DB_FOUND;
 }
 
-/* Opens a box with the key it has and seals it with the new one. One that does not open is of no use
- * to anybody: it goes. The row is read through a reader: it was committed before this transaction. */
+/* Opens a box with the key it has and seals it with the new one. One that does not open is of no
+ * use to anybody: it goes. The row is read through a reader: it was committed before this
+ * transaction. */
 static int reseal_entry(struct writer *writer, int64_t id, uint32_t key_id)
 {
     struct keyring *keyring = writer->cache->keyring;
@@ -186,7 +187,8 @@ enum sl_err writer_reseal_all(struct writer *writer, struct sl_error *error)
             if (rc != DB_FINE) {
                 db_rollback(writer->db);
                 writer_fail(writer, rc);
-                return sl_error_set(error, SL_ERR_IO, "sealing anew stopped; the next start goes on");
+                return sl_error_set(error, SL_ERR_IO,
+                                    "sealing anew stopped; the next start goes on");
             }
         }
     }

@@ -9,16 +9,16 @@
  */
 #include "words/word_classes.h"
 
+/* clang-format off */
 static const char *const numbers[] = {
-    "zero",     "one",     "two",      "three",     "four",     "five",     "six",      "seven",
-    "eight",    "nine",    "ten",      "eleven",    "twelve",   "thirteen", "fourteen", "fifteen",
-    "sixteen",  "seventeen", "eighteen", "nineteen", "twenty",  "thirty",   "forty",    "fourty",
-    "fifty",    "sixty",   "seventy",  "eighty",    "ninety",   "hundred",  "thousand", "million",
-    "billion",  "trillion", "dozen",   "half",      "quarter",  "third",    "first",    "second",
-    "fourth",   "fifth",   "sixth",    "seventh",   "eighth",   "ninth",    "tenth",    "eleventh",
-    "twelfth",  "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth", "eighteenth",
-    "nineteenth", "twentieth", "thirtieth", "hundredth", "once", "twice",   "double",   "triple",
-    "single",   "am",      "pm",       "a.m",       "p.m",      "noon",     "midnight", NULL};
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
+    "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen",
+    "nineteen", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty",
+    "ninety", "hundred", "thousand", "million", "billion", "trillion", "dozen", "half", "quarter",
+    "third", "first", "second", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth",
+    "eleventh", "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth",
+    "eighteenth", "nineteenth", "twentieth", "thirtieth", "hundredth", "once", "twice", "double",
+    "triple", "single", "am", "pm", "a.m", "p.m", "noon", "midnight", NULL};
 
 static const char *const negations[] = {
     "not",     "no",      "never",   "none",    "nothing", "nobody", "nowhere", "neither",
@@ -65,6 +65,7 @@ static const char *const opposites[][2] = {
     {"asc", "desc"}, {"pause", "resume"}, {"grow", "shrink"}, {"expand", "collapse"},
     {"ascending", "descending"}, {"horizontal", "vertical"}, {"input", "output"},
 };
+/* clang-format on */
 #define OPPOSITE_PAIRS (sizeof opposites / sizeof opposites[0])
 _Static_assert(OPPOSITE_PAIRS <= 127, "pair * 2 + side fits a byte");
 

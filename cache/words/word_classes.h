@@ -11,9 +11,9 @@
 
 enum word_class {
     WORD_PLAIN,
-    WORD_NUMBER,      /* has a digit, or is a number word, an ordinal, am or pm: `detail` its index */
-    WORD_NEGATION,    /* not, never, without, don't ... */
-    WORD_OPPOSITE,    /* one side of a pair as on and off; `detail` is pair * 2 + side */
+    WORD_NUMBER,   /* has a digit, or is a number word, an ordinal, am or pm: `detail` its index */
+    WORD_NEGATION, /* not, never, without, don't ... */
+    WORD_OPPOSITE, /* one side of a pair as on and off; `detail` is pair * 2 + side */
     WORD_PLACEHOLDER, /* <EMAIL_1> */
     WORD_UNIT,        /* kg, miles, dollars ... */
 };

@@ -50,19 +50,19 @@ struct sl_cache;
 /* ---- opening and closing ------------------------------------------------------------------- */
 
 struct sl_cache_config {
-    const char *path;         /* the database; its folder must exist. NULL: memory front only */
-    const char *key_path;     /* key file, mode 0600, made at first start; NULL only when path is */
-    uint64_t bytes_max;       /* sealed bytes in the store; the least valuable entries go */
+    const char *path;     /* the database; its folder must exist. NULL: memory front only */
+    const char *key_path; /* key file, mode 0600, made at first start; NULL only when path is */
+    uint64_t bytes_max;   /* sealed bytes in the store; the least valuable entries go */
     uint64_t entries_max;
     uint64_t memory_bytes_max; /* the front's share of memory; 0 turns the front off */
-    uint32_t body_bytes_max;  /* a larger answer is not stored */
-    uint32_t queue_max;       /* puts waiting for the writer; more are dropped and counted */
-    uint32_t commit_ms;       /* group commit: what a put waits at most for company */
-    uint32_t check_ms_max;    /* integrity check before open returns; the rest is done behind it */
-    uint32_t stale_keep_s;    /* how long past its end an entry is kept for stale_max_s */
-    uint32_t retry_s;         /* a store that is off for a passing reason is tried again; 0: never */
-    bool has_similar;         /* keep and use the index of similar prompts */
-    const char *redis_url;    /* redis://[user:password@]host[:port][/db] or unix:///path; or NULL */
+    uint32_t body_bytes_max;   /* a larger answer is not stored */
+    uint32_t queue_max;        /* puts waiting for the writer; more are dropped and counted */
+    uint32_t commit_ms;        /* group commit: what a put waits at most for company */
+    uint32_t check_ms_max;     /* integrity check before open returns; the rest is done behind it */
+    uint32_t stale_keep_s;     /* how long past its end an entry is kept for stale_max_s */
+    uint32_t retry_s;      /* a store that is off for a passing reason is tried again; 0: never */
+    bool has_similar;      /* keep and use the index of similar prompts */
+    const char *redis_url; /* redis://[user:password@]host[:port][/db] or unix:///path; or NULL */
     uint32_t redis_timeout_ms; /* connect and each command */
 };
 
@@ -101,7 +101,7 @@ struct sl_cache_key {
 /* Where an answer came from. The same fields give different keys for the two kinds. */
 enum sl_cache_kind {
     SL_CACHE_LOCAL, /* answered on the box; fields are of the original request */
-    SL_CACHE_CLOUD, /* answered by a cloud; fields are of the scrubbed request, and so is the body */
+    SL_CACHE_CLOUD, /* answered by a cloud; fields and body are of the scrubbed request */
 };
 
 /* A keyed hash (HMAC-SHA-256 with a key derived from the key file) over tagged, length-prefixed
@@ -152,11 +152,11 @@ struct sl_cache_meta {
     uint32_t prompt_tokens;
     uint32_t completion_tokens;
     uint64_t cost_microusd; /* what the answer cost when it was paid for; a hit saves it again */
-    struct sl_slice prompt; /* SL_CACHE_CLOUD only, may be empty: the scrubbed request, for export */
+    struct sl_slice prompt; /* CLOUD only, may be empty: the scrubbed request, for export */
 };
 
 struct sl_cache_entry {
-    struct sl_slice body; /* the bytes that were put; borrowed from the entry */
+    struct sl_slice body;      /* the bytes that were put; borrowed from the entry */
     struct sl_cache_meta meta; /* slices borrowed from the entry */
     int64_t created_s;
     int64_t expires_s;
@@ -214,10 +214,10 @@ enum sl_cache_match {
 };
 const char *sl_cache_match_name(enum sl_cache_match match);
 
-/* After an exact miss: looks for an entry of the same scope whose text says the same, and refuses by
- * default. Some 40 µs at 100,000 entries; never more than a fixed number of candidates. Fills *match (may be NULL).
- * No text is kept at rest, not even encrypted: keyed hashes of words, sealed, found by keyed hashes
- * of the whole. */
+/* After an exact miss: looks for an entry of the same scope whose text says the same, and refuses
+ * by default. Some 40 µs at 100,000 entries; never more than a fixed number of candidates. Fills
+ * *match (may be NULL). No text is kept at rest, not even encrypted: keyed hashes of words, sealed,
+ * found by keyed hashes of the whole. */
 enum sl_cache_outcome sl_cache_similar(struct sl_cache *cache,
                                        const struct sl_cache_similar_text *text,
                                        const struct sl_cache_want *want,
@@ -243,8 +243,8 @@ enum sl_cache_role sl_cache_flight_begin(struct sl_cache *cache, const struct sl
                                          struct sl_cache_flight **flight);
 
 enum sl_cache_landing {
-    SL_CACHE_LANDED,      /* *entry holds the leader's answer; give it back */
-    SL_CACHE_LEADER_GONE, /* it failed or its answer may not be shared: end, and begin again */
+    SL_CACHE_LANDED,       /* *entry holds the leader's answer; give it back */
+    SL_CACHE_LEADER_GONE,  /* it failed or its answer may not be shared: end, and begin again */
     SL_CACHE_WAIT_TIMEOUT, /* the deadline passed: wait again or give up */
 };
 /* Blocking; followers only. To see a cancelled client, wait in slices. */
@@ -266,7 +266,7 @@ enum sl_cache_outcome sl_cache_get_shared(struct sl_cache *cache, const struct s
                                           const struct sl_cache_want *want,
                                           struct sl_cache_entry *entry);
 
-/* ---- for the owner of the data ---------------------------------------------------------------- */
+/* ---- for the owner of the data ------------------------------------------------------------- */
 
 /* Which entries to purge: all the given conditions together. A filter without any condition purges
  * nothing unless `everything` is set. */
@@ -275,7 +275,7 @@ struct sl_cache_filter {
     const struct sl_cache_key *key;
     struct sl_slice app;
     struct sl_slice model;
-    int64_t created_before_s;               /* 0: any age */
+    int64_t created_before_s;                /* 0: any age */
     const struct sl_cache_digest *made_from; /* model, template or policy digest that is gone */
 };
 /* Blocking: returns when the entries are gone from memory, disk and the second level (where it can

@@ -10,10 +10,10 @@
 #include "sluice/clock.h"
 
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -75,10 +75,10 @@ static struct sl_cache_key key_of(struct sl_cache *cache, uint64_t number)
     return key;
 }
 
-static const char *const verbs[] = {"show", "tell", "find", "book", "explain", "compare", "translate",
-                                    "summarise"};
-static const char *const things[] = {"weather", "restaurant", "recipe", "train", "contract",
-                                     "painting", "mountain", "invoice", "garden", "engine"};
+static const char *const verbs[] = {"show",    "tell",    "find",      "book",
+                                    "explain", "compare", "translate", "summarise"};
+static const char *const things[] = {"weather",  "restaurant", "recipe",  "train",  "contract",
+                                     "painting", "mountain",   "invoice", "garden", "engine"};
 
 static void text_of(uint64_t number, char *out, size_t size, bool is_typo)
 {
@@ -223,18 +223,18 @@ static void bench_redis(void)
     pid_t server = fork();
     if (server == 0) {
         if (freopen("/dev/null", "w", stdout) != NULL)
-            execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", path, "--save", "",
-                   "--dir", folder, (char *)NULL);
+            execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", path, "--save",
+                   "", "--dir", folder, (char *)NULL);
         _exit(127);
     }
     int fd = connect_redis(path);
     for (int is_get = 0; fd >= 0 && is_get < 2; is_get++) {
         for (size_t i = 0; i < SAMPLES; i++) {
-            int len = is_get ? snprintf(request, sizeof request,
-                                        "*2\r\n$3\r\nGET\r\n$8\r\n%08zu\r\n", i)
-                             : snprintf(request, sizeof request,
-                                        "*3\r\n$3\r\nSET\r\n$8\r\n%08zu\r\n$%d\r\n%.*s\r\n", i,
-                                        BODY_BYTES, BODY_BYTES, body);
+            int len =
+                is_get ? snprintf(request, sizeof request, "*2\r\n$3\r\nGET\r\n$8\r\n%08zu\r\n", i)
+                       : snprintf(request, sizeof request,
+                                  "*3\r\n$3\r\nSET\r\n$8\r\n%08zu\r\n$%d\r\n%.*s\r\n", i,
+                                  BODY_BYTES, BODY_BYTES, body);
             uint64_t before_ns = sl_monotonic_ns();
             if (!exchange(fd, request, (size_t)len, is_get ? BODY_BYTES + 8 : 5))
                 exit(5);

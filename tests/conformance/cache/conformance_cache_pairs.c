@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The similar index against data/cache_pairs.jsonl: `a` is stored, `b` is asked, each pair in a scope
- * of its own, through the public calls and a real store. Targets of the issue: surface 100 %, typo at
- * least 95 %, false hits at most 0.3 % over all pairs that must not hit, none for antonym_swap.
+ * The similar index against data/cache_pairs.jsonl: `a` is stored, `b` is asked, each pair in a
+ * scope of its own, through the public calls and a real store. Targets of the issue: surface 100 %,
+ * typo at least 95 %, false hits at most 0.3 % over all pairs that must not hit, none for
+ * antonym_swap.
  *
  * The second table asks again with the same meaning claimed for both texts of every pair, as if the
  * caller's model had been sure of it each time: what the verifier alone would still let through. It
- * gates only paraphrase_noarg: the claim is wrong for the kinds that must miss. SLUICE_SHOW_MISSES=1 lists misses.
+ * gates only paraphrase_noarg: the claim is wrong for the kinds that must miss.
+ * SLUICE_SHOW_MISSES=1 lists misses.
  */
 #include "sluice/cache.h"
 #include "test_support.h"
@@ -58,11 +60,11 @@ static void load_pairs(const char *path)
         json_t *row = json_loads(line, 0, NULL);
         ck_assert_ptr_nonnull(row);
         pairs = realloc(pairs, (pair_count + 1) * sizeof *pairs);
-        pairs[pair_count++] = (struct pair){
-            .a = strdup(json_string_value(json_object_get(row, "a"))),
-            .b = strdup(json_string_value(json_object_get(row, "b"))),
-            .kind = kind_of(json_string_value(json_object_get(row, "kind")),
-                            json_is_true(json_object_get(row, "same")))};
+        pairs[pair_count++] =
+            (struct pair){.a = strdup(json_string_value(json_object_get(row, "a"))),
+                          .b = strdup(json_string_value(json_object_get(row, "b"))),
+                          .kind = kind_of(json_string_value(json_object_get(row, "kind")),
+                                          json_is_true(json_object_get(row, "same")))};
         json_decref(row);
     }
     free(line);
@@ -144,8 +146,7 @@ static void ask_all(struct sl_cache *cache, bool has_meaning)
             if (!has_meaning && !kinds[pairs[i].kind].must_hit)
                 printf("  false hit (%s): %s | %s\n", sl_cache_match_name(match), pairs[i].a,
                        pairs[i].b);
-        }
-        else if (!has_meaning && getenv("SLUICE_SHOW_MISSES") != NULL)
+        } else if (!has_meaning && getenv("SLUICE_SHOW_MISSES") != NULL)
             printf("  miss (%s): %s | %s\n", kinds[pairs[i].kind].name, pairs[i].a, pairs[i].b);
         sl_cache_entry_clear(&entry);
     }
@@ -168,8 +169,8 @@ static const struct kind *find_kind(const char *name)
 static void print_table(const char *title, unsigned *false_hits, unsigned *must_miss)
 {
     *false_hits = *must_miss = 0;
-    printf("%s\n%-24s %6s %6s %8s %8s %6s %8s\n", title, "kind", "must", "pairs", "surface",
-           "typo", "meaning", "hits");
+    printf("%s\n%-24s %6s %6s %8s %8s %6s %8s\n", title, "kind", "must", "pairs", "surface", "typo",
+           "meaning", "hits");
     for (size_t i = 0; i < kind_count; i++) {
         const struct kind *kind = &kinds[i];
         printf("%-24s %6s %6u %8u %8u %6u %7.2f%%\n", kind->name, kind->must_hit ? "hit" : "miss",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Bytes that come from outside the process: hashed words, a label and box from the second level, the
- * second level's address. The first byte chooses.
+ * Bytes that come from outside the process: hashed words, a label and box from the second level,
+ * the second level's address. The first byte chooses.
  */
 #include "record.h"
 #include "shared_url.h"

@@ -88,12 +88,14 @@ START_TEST(gcm_opens_the_published_boxes)
     ck_assert_int_eq(sl_cipher_open(cipher, none, sealed, 28, plain), SL_OK);
     sl_cipher_free(cipher);
     ck_assert(sl_hex_decode(SL_SLICE("feffe9928665731c6d6a8f9467308308"
-                                     "feffe9928665731c6d6a8f9467308308"), key, 32));
+                                     "feffe9928665731c6d6a8f9467308308"),
+                            key, 32));
     cipher = sl_cipher_create(key);
     ck_assert(sl_hex_decode(sl_slice_of(box_text), sealed, 92));
     ck_assert_int_eq(sl_cipher_open(cipher, none, sealed, 92, plain), SL_OK);
-    assert_hex(plain, 64, "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72"
-                          "1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b391aafd255");
+    assert_hex(plain, 64,
+               "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72"
+               "1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b391aafd255");
     sl_cipher_free(cipher);
     sl_cipher_free(NULL);
 }
@@ -126,25 +128,22 @@ START_TEST(a_box_opens_only_whole_under_its_key_and_bound)
     sl_cipher_free(cipher);
     key[0] = 2;
     cipher = sl_cipher_create(key);
-    ck_assert_int_eq(sl_cipher_open(cipher, bound, sealed, sizeof sealed, plain),
-                     SL_ERR_INTEGRITY);
+    ck_assert_int_eq(sl_cipher_open(cipher, bound, sealed, sizeof sealed, plain), SL_ERR_INTEGRITY);
     sl_cipher_free(cipher);
 }
 END_TEST
 
-static const char p256_key[] =
-    "-----BEGIN PUBLIC KEY-----\n"
-    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEzCkb5KE+yWCG/n0mDRoKK58vEHUD\n"
-    "XTVjV5znDdgEKQ6X2uMvB8e1p3MpRE/qd5pBWbZSxrYSngC10KeMBK40SQ==\n"
-    "-----END PUBLIC KEY-----\n";
+static const char p256_key[] = "-----BEGIN PUBLIC KEY-----\n"
+                               "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEzCkb5KE+yWCG/n0mDRoKK58vEHUD\n"
+                               "XTVjV5znDdgEKQ6X2uMvB8e1p3MpRE/qd5pBWbZSxrYSngC10KeMBK40SQ==\n"
+                               "-----END PUBLIC KEY-----\n";
 static const char p256_signature[] =
     "3045022072305beb66a8665e18bf2e712ba37b50ab88db5a2398b6b902c54d1f57ec07aa"
     "022100d560fcfba33d85a5e05d4707cd627c50cf0bd5b157842f6b76b0612bd2095052";
-static const char k256_key[] =
-    "-----BEGIN PUBLIC KEY-----\n"
-    "MFYwEAYHKoZIzj0CAQYFK4EEAAoDQgAEzDX3mRpRXT1P9p0wQRhno3JkRy2XyV2m\n"
-    "1pSmTCzfgk+Uk8trK5btzg5X2I0Ilus24wJnuvad6K6riQFDZ9Y9VA==\n"
-    "-----END PUBLIC KEY-----\n";
+static const char k256_key[] = "-----BEGIN PUBLIC KEY-----\n"
+                               "MFYwEAYHKoZIzj0CAQYFK4EEAAoDQgAEzDX3mRpRXT1P9p0wQRhno3JkRy2XyV2m\n"
+                               "1pSmTCzfgk+Uk8trK5btzg5X2I0Ilus24wJnuvad6K6riQFDZ9Y9VA==\n"
+                               "-----END PUBLIC KEY-----\n";
 static const char k256_signature[] =
     "3045022100eda6a9c4942676e5b715b54d1c084d531feb818ed33c5a9e473883b13408ab5b"
     "02207d877df2473ca5462df27d381398fe59e5e4fdb117dfb7f56128d98612ff57e2";
@@ -177,9 +176,9 @@ END_TEST
 
 START_TEST(hex_and_base64_follow_their_rfc)
 {
-    static const char *const rows[][2] = {{"", ""},         {"f", "Zg"},       {"fo", "Zm8"},
-                                          {"foo", "Zm9v"},  {"foob", "Zm9vYg"}, {"fooba", "Zm9vYmE"},
-                                          {"foobar", "Zm9vYmFy"}, {"\xfb\xff", "-_8"}};
+    static const char *const rows[][2] = {
+        {"", ""},           {"f", "Zg"},          {"fo", "Zm8"},          {"foo", "Zm9v"},
+        {"foob", "Zm9vYg"}, {"fooba", "Zm9vYmE"}, {"foobar", "Zm9vYmFy"}, {"\xfb\xff", "-_8"}};
     char text[16];
     uint8_t bytes[2];
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

@@ -21,10 +21,22 @@ END_TEST
 
 START_TEST(overlong_surrogate_stray_and_cut_bytes_are_invalid)
 {
-    static const char *const invalid[] = {"\xC0\x80", "\xC1\xBF", "\xE0\x9F\xBF", "\xED\xA0\x80",
-                                          "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80",
-                                          "\x80", "\xBF", "\xFE", "\xFF", "\xC3", "\xE2\x82",
-                                          "\xF0\x9F\x98", "\xC3(", "\xE2\x28\xA1"};
+    static const char *const invalid[] = {"\xC0\x80",
+                                          "\xC1\xBF",
+                                          "\xE0\x9F\xBF",
+                                          "\xED\xA0\x80",
+                                          "\xF0\x8F\xBF\xBF",
+                                          "\xF4\x90\x80\x80",
+                                          "\xF5\x80\x80\x80",
+                                          "\x80",
+                                          "\xBF",
+                                          "\xFE",
+                                          "\xFF",
+                                          "\xC3",
+                                          "\xE2\x82",
+                                          "\xF0\x9F\x98",
+                                          "\xC3(",
+                                          "\xE2\x28\xA1"};
     for (size_t i = 0; i < sizeof invalid / sizeof invalid[0]; i++) {
         uint32_t codepoint;
         size_t len = strlen(invalid[i]);

@@ -30,7 +30,10 @@ static inline struct cache_place place_in(const char *folder)
     return place;
 }
 
-static inline struct cache_place new_place(void) { return place_in(sl_test_scratch()); }
+static inline struct cache_place new_place(void)
+{
+    return place_in(sl_test_scratch());
+}
 
 static inline struct sl_cache_config config_at(const struct cache_place *place)
 {

@@ -45,8 +45,9 @@ static void each_condition(bool has_front)
     ck_assert_uint_eq(purge(cache, &(struct sl_cache_filter){.app = {NULL, 0}}), 0);
     ck_assert_uint_eq(purge(cache, &(struct sl_cache_filter){.made_from = &old}), 1);
     ck_assert(!is_there(cache, 1) && is_there(cache, 2));
-    ck_assert_uint_eq(purge(cache, &(struct sl_cache_filter){.app = SL_SLICE("shop"),
-                                                             .model = SL_SLICE("gpt")}), 0);
+    ck_assert_uint_eq(
+        purge(cache, &(struct sl_cache_filter){.app = SL_SLICE("shop"), .model = SL_SLICE("gpt")}),
+        0);
     ck_assert_uint_eq(purge(cache, &(struct sl_cache_filter){.app = SL_SLICE("shop")}), 1);
     ck_assert(!is_there(cache, 2) && is_there(cache, 3));
     ck_assert_uint_eq(purge(cache, &(struct sl_cache_filter){.model = SL_SLICE("gpt")}), 1);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * kill -9 at random moments under write load. After each round the store opens, passes its integrity
- * check, holds every entry whose commit was reported before the kill, and every entry that is there
- * is whole. SLUICE_CRASH_ROUNDS sets the number of rounds (default 10; the issue asks for 200).
+ * kill -9 at random moments under write load. After each round the store opens, passes its
+ * integrity check, holds every entry whose commit was reported before the kill, and every entry
+ * that is there is whole. SLUICE_CRASH_ROUNDS sets the number of rounds (default 10; the issue asks
+ * for 200).
  */
 #include "cache_test.h"
 
@@ -71,7 +72,8 @@ static void assert_whole(const struct cache_place *place, uint64_t from, uint64_
         struct sl_cache_entry entry;
         body_of(number, body, sizeof body);
         bool is_hit = get_at(cache, number, NOW, &entry) == SL_CACHE_HIT;
-        ck_assert_msg(is_hit || number >= committed, "committed entry %u is lost", (unsigned)number);
+        ck_assert_msg(is_hit || number >= committed, "committed entry %u is lost",
+                      (unsigned)number);
         if (is_hit)
             ck_assert(sl_slice_equal_text(entry.body, body));
         sl_cache_entry_clear(&entry);
@@ -85,7 +87,7 @@ static void kill_round(const struct cache_place *place, struct shared_page *page
     pid_t child = fork();
     if (child == 0)
         write_for_ever(place, page);
-    struct timespec pause = {.tv_nsec = 1000000 + rand_r(seed) % 60000000};
+    struct timespec pause = {.tv_nsec = 1000000 + rand_r(seed) % 150000000};
     nanosleep(&pause, NULL);
     kill(child, SIGKILL);
     int status;

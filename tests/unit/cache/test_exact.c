@@ -58,7 +58,8 @@ static enum sl_cache_outcome ask(struct sl_cache *cache, int64_t now_s, int64_t 
                                  int64_t stale_max_s)
 {
     struct sl_cache_key key = key_of(cache, 1);
-    struct sl_cache_want want = {.now_s = now_s, .max_age_s = max_age_s, .stale_max_s = stale_max_s};
+    struct sl_cache_want want = {
+        .now_s = now_s, .max_age_s = max_age_s, .stale_max_s = stale_max_s};
     struct sl_cache_entry entry;
     enum sl_cache_outcome outcome = sl_cache_get(cache, &key, &want, &entry);
     sl_cache_entry_clear(&entry);

@@ -13,8 +13,8 @@
 
 /* ---- a VFS that fails ---------------------------------------------------------------------- */
 
-static atomic_int fail_code;      /* SQLITE_FULL, SQLITE_IOERR_...; 0: none */
-static atomic_int calls_left;     /* operations that still succeed */
+static atomic_int fail_code;  /* SQLITE_FULL, SQLITE_IOERR_...; 0: none */
+static atomic_int calls_left; /* operations that still succeed */
 static sqlite3_vfs failing_vfs;
 static sqlite3_vfs *real_vfs;
 
@@ -38,7 +38,10 @@ static sqlite3_file *inner_of(sqlite3_file *file)
     return ((struct failing_file *)(void *)file)->inner;
 }
 
-static int f_close(sqlite3_file *f) { return real_of(f)->xClose(inner_of(f)); }
+static int f_close(sqlite3_file *f)
+{
+    return real_of(f)->xClose(inner_of(f));
+}
 static int f_read(sqlite3_file *f, void *out, int n, sqlite3_int64 at)
 {
     return fails_now() && atomic_load(&fail_code) == SQLITE_IOERR_READ
@@ -61,8 +64,14 @@ static int f_size(sqlite3_file *f, sqlite3_int64 *n)
 {
     return real_of(f)->xFileSize(inner_of(f), n);
 }
-static int f_lock(sqlite3_file *f, int l) { return real_of(f)->xLock(inner_of(f), l); }
-static int f_unlock(sqlite3_file *f, int l) { return real_of(f)->xUnlock(inner_of(f), l); }
+static int f_lock(sqlite3_file *f, int l)
+{
+    return real_of(f)->xLock(inner_of(f), l);
+}
+static int f_unlock(sqlite3_file *f, int l)
+{
+    return real_of(f)->xUnlock(inner_of(f), l);
+}
 static int f_reserved(sqlite3_file *f, int *out)
 {
     return real_of(f)->xCheckReservedLock(inner_of(f), out);
@@ -71,8 +80,14 @@ static int f_control(sqlite3_file *f, int op, void *arg)
 {
     return real_of(f)->xFileControl(inner_of(f), op, arg);
 }
-static int f_sector(sqlite3_file *f) { return real_of(f)->xSectorSize(inner_of(f)); }
-static int f_traits(sqlite3_file *f) { return real_of(f)->xDeviceCharacteristics(inner_of(f)); }
+static int f_sector(sqlite3_file *f)
+{
+    return real_of(f)->xSectorSize(inner_of(f));
+}
+static int f_traits(sqlite3_file *f)
+{
+    return real_of(f)->xDeviceCharacteristics(inner_of(f));
+}
 static int f_shm_map(sqlite3_file *f, int page, int size, int extend, void volatile **out)
 {
     return real_of(f)->xShmMap(inner_of(f), page, size, extend, out);
@@ -81,16 +96,19 @@ static int f_shm_lock(sqlite3_file *f, int at, int n, int flags)
 {
     return real_of(f)->xShmLock(inner_of(f), at, n, flags);
 }
-static void f_shm_barrier(sqlite3_file *f) { real_of(f)->xShmBarrier(inner_of(f)); }
+static void f_shm_barrier(sqlite3_file *f)
+{
+    real_of(f)->xShmBarrier(inner_of(f));
+}
 static int f_shm_unmap(sqlite3_file *f, int remove)
 {
     return real_of(f)->xShmUnmap(inner_of(f), remove);
 }
 
 static const sqlite3_io_methods failing_methods = {
-    2,       f_close,  f_read,    f_write,   f_truncate, f_sync,      f_size,        f_lock, f_unlock,
-    f_reserved, f_control, f_sector, f_traits, f_shm_map, f_shm_lock, f_shm_barrier, f_shm_unmap,
-    NULL,    NULL};
+    2,          f_close,       f_read,      f_write,   f_truncate, f_sync,   f_size,
+    f_lock,     f_unlock,      f_reserved,  f_control, f_sector,   f_traits, f_shm_map,
+    f_shm_lock, f_shm_barrier, f_shm_unmap, NULL,      NULL};
 
 static int failing_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *out, int flags,
                         int *out_flags)
@@ -307,8 +325,7 @@ static void expect_key_trouble(const struct cache_place *place)
 {
     struct sl_cache_config config = config_at(place);
     struct sl_cache *cache = NULL;
-    if (sl_cache_open(&config, &cache, NULL) != SL_OK ||
-        sl_cache_state(cache) != SL_CACHE_OFF_KEY)
+    if (sl_cache_open(&config, &cache, NULL) != SL_OK || sl_cache_state(cache) != SL_CACHE_OFF_KEY)
         _exit(1);
     sl_cache_close(cache);
 }
@@ -432,7 +449,8 @@ int main(void)
     tcase_add_test(tcase, a_locked_store_is_off_until_the_lock_is_gone);
     tcase_add_test(tcase, a_folder_that_can_not_be_written_turns_the_cache_off);
     tcase_add_test(tcase, a_key_file_that_can_not_be_made_turns_the_cache_off);
-    tcase_add_test(tcase, a_key_file_that_is_open_to_others_malformed_or_another_turns_the_cache_off);
+    tcase_add_test(tcase,
+                   a_key_file_that_is_open_to_others_malformed_or_another_turns_the_cache_off);
     tcase_add_test(tcase, a_full_disk_turns_the_cache_off_and_keeps_what_was_committed);
     tcase_add_test(tcase, an_error_at_any_operation_only_turns_the_cache_off);
     tcase_add_test(tcase, a_store_of_a_newer_sluice_is_not_touched);

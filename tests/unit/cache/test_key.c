@@ -26,20 +26,31 @@ START_TEST(order_of_members_and_white_space_do_not_count)
     struct cache_place place = new_place();
     struct sl_cache *cache = open_at(&place);
     struct sl_cache_key key = json_key(cache, "{\"a\":[1,{\"x\":true,\"y\":null}],\"b\":\"t\"}");
-    ck_assert(same_key(key, json_key(cache, "{ \"b\" : \"t\",\n\"a\":[1.0, {\"y\":null,\"x\":true}]}")));
+    ck_assert(
+        same_key(key, json_key(cache, "{ \"b\" : \"t\",\n\"a\":[1.0, {\"y\":null,\"x\":true}]}")));
     sl_cache_close(cache);
 }
 END_TEST
 
 START_TEST(any_other_change_of_a_value_is_another_key)
 {
-    static const char *const mutations[] = {
-        "{\"a\":[1,{\"x\":true,\"y\":null}],\"b\":\"T\"}", "{\"a\":[1,{\"x\":true,\"y\":null}]}",
-        "{\"a\":[{\"x\":true,\"y\":null},1],\"b\":\"t\"}", "{\"a\":[1,{\"x\":false,\"y\":null}],\"b\":\"t\"}",
-        "{\"a\":[1,{\"x\":true,\"y\":0}],\"b\":\"t\"}",    "{\"a\":[1.5,{\"x\":true,\"y\":null}],\"b\":\"t\"}",
-        "{\"a\":[\"1\",{\"x\":true,\"y\":null}],\"b\":\"t\"}", "{\"a\":[1,[\"x\",true]],\"b\":\"t\"}",
-        "{\"a\":[1,{\"x\":true}],\"y\":null,\"b\":\"t\"}", "{\"a\":[-1,{\"x\":true,\"y\":null}],\"b\":\"t\"}",
-        "{\"a\":[1,{\"x\":true,\"y\":null}],\"c\":\"t\"}", "[]", "{}", "null", "0", "\"\"", "false"};
+    static const char *const mutations[] = {"{\"a\":[1,{\"x\":true,\"y\":null}],\"b\":\"T\"}",
+                                            "{\"a\":[1,{\"x\":true,\"y\":null}]}",
+                                            "{\"a\":[{\"x\":true,\"y\":null},1],\"b\":\"t\"}",
+                                            "{\"a\":[1,{\"x\":false,\"y\":null}],\"b\":\"t\"}",
+                                            "{\"a\":[1,{\"x\":true,\"y\":0}],\"b\":\"t\"}",
+                                            "{\"a\":[1.5,{\"x\":true,\"y\":null}],\"b\":\"t\"}",
+                                            "{\"a\":[\"1\",{\"x\":true,\"y\":null}],\"b\":\"t\"}",
+                                            "{\"a\":[1,[\"x\",true]],\"b\":\"t\"}",
+                                            "{\"a\":[1,{\"x\":true}],\"y\":null,\"b\":\"t\"}",
+                                            "{\"a\":[-1,{\"x\":true,\"y\":null}],\"b\":\"t\"}",
+                                            "{\"a\":[1,{\"x\":true,\"y\":null}],\"c\":\"t\"}",
+                                            "[]",
+                                            "{}",
+                                            "null",
+                                            "0",
+                                            "\"\"",
+                                            "false"};
     struct cache_place place = new_place();
     struct sl_cache *cache = open_at(&place);
     size_t count = sizeof mutations / sizeof mutations[0];

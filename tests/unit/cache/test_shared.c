@@ -99,7 +99,8 @@ START_TEST(an_answer_paid_for_by_one_box_is_a_hit_at_the_other)
     snprintf(command, sizeof command,
              "redis-cli -s %s --no-raw KEYS '*' | grep -c slc1 >/dev/null &&"
              " ! redis-cli -s %s EVAL \"return redis.call('GET', redis.call('KEYS','*')[1])\" 0"
-             " | grep -q planted", socket_path, socket_path);
+             " | grep -q planted",
+             socket_path, socket_path);
     ck_assert_int_eq(system(command), 0);
     sl_cache_close(one);
     sl_cache_close(two);
@@ -175,9 +176,17 @@ END_TEST
 
 START_TEST(addresses_are_understood_or_refused_without_being_cited)
 {
-    static const char *const bad[] = {"", "redis://", "http://x", "redis://h:0", "redis://h:99999",
-                                      "redis://h:port", "unix://relative", "redis://secret@h",
-                                      "redis://u:%zz@h", "redis://h/12345", "redis://[::1"};
+    static const char *const bad[] = {"",
+                                      "redis://",
+                                      "http://x",
+                                      "redis://h:0",
+                                      "redis://h:99999",
+                                      "redis://h:port",
+                                      "unix://relative",
+                                      "redis://secret@h",
+                                      "redis://u:%zz@h",
+                                      "redis://h/12345",
+                                      "redis://[::1"};
     struct shared_url url;
     struct sl_error error = {0};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {

@@ -10,11 +10,15 @@
 #include <pthread.h>
 #include <sqlite3.h>
 
-#define BODY_1K                                                                                   \
-    "................................................................................................" \
-    "................................................................................................" \
-    "................................................................................................" \
-    "................................................................................................"
+#define BODY_1K                                                                                    \
+    "............................................................................................" \
+    "...."                                                                                         \
+    "............................................................................................" \
+    "...."                                                                                         \
+    "............................................................................................" \
+    "...."                                                                                         \
+    "............................................................................................" \
+    "...."
 
 static void put_at(struct sl_cache *cache, uint64_t number, int64_t now_s, int64_t ttl_s)
 {
@@ -174,8 +178,8 @@ START_TEST(a_migration_that_fails_leaves_the_old_version_whole)
     sqlite3_open(place.path, &connection);
     ck_assert_int_eq(number_from(connection, "PRAGMA user_version"), 1);
     ck_assert_int_eq(number_from(connection, "SELECT count(*) FROM entry"), 1);
-    ck_assert_int_eq(number_from(connection,
-                                 "SELECT count(*) FROM sqlite_schema WHERE name='similar'"), 0);
+    ck_assert_int_eq(
+        number_from(connection, "SELECT count(*) FROM sqlite_schema WHERE name='similar'"), 0);
     sqlite3_close(connection);
 }
 END_TEST
@@ -195,9 +199,9 @@ static bool contains(const char *path, const char *needle)
 
 START_TEST(the_disk_holds_none_of_the_planted_values)
 {
-    static const char *const planted[] = {"Rumpelstiltskin", "rumpelstiltskin", "planted-answer",
-                                          "planted-prompt", "planted-app", "planted-model",
-                                          "planted-meaning", "straw"};
+    static const char *const planted[] = {
+        "Rumpelstiltskin", "rumpelstiltskin", "planted-answer",  "planted-prompt",
+        "planted-app",     "planted-model",   "planted-meaning", "straw"};
     static const char *const files[] = {"cache.db", "cache.db-wal", "cache.db-shm", "cache.key"};
     struct cache_place place = new_place();
     struct sl_cache *cache = open_at(&place);
