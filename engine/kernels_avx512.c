@@ -338,6 +338,7 @@ static const struct sl_matmul_kernels matmul = {
     .quantize = quantize,
     .rows = TYPES_ROWS,
     .panels = sl_avx512_panels,
+    .fill_tile = sl_avx512_fill_tile,
     .panel_tokens_min = 5, /* rows in tiles of four read the weights again for each tile */
 };
 

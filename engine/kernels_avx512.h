@@ -17,6 +17,7 @@
 #define INLINE512 static inline __attribute__((always_inline))
 
 extern const struct sl_panel sl_avx512_panels[SL_TYPE_COUNT];
+void sl_avx512_fill_tile(struct sl_activations *x, uint32_t idx);
 
 /* ---- plain blocks, two at a time ---- */
 

@@ -16,7 +16,8 @@
 #include "kernels.h"
 
 #define SL_TOKEN_TILE 4   /* tokens that `rows` handles at once: accumulators fit 16 registers */
-#define SL_PANEL_ROWS 16  /* floats in a 512-bit register */
+#define SL_PANEL_ROWS 32  /* two 512-bit registers of floats */
+#define SL_PANEL_TILE_TOKENS 6 /* tokens that meet a panel together: 2 x 6 sums, see the panel file */
 #define SL_SUB_BLOCK 16   /* the finest run of weights with a scale of its own (Q2_K, Q3_K, Q6_K) */
 
 /* x (tokens, cols) as kernels want it. For quantized weights: x[i] = d[i / 32] * q[i]. */
@@ -32,6 +33,8 @@ struct sl_activations {
     float *sums;       /* (token, run of 16): d * sum of q; 2 * d_stride floats apart */
     int32_t *offsets;  /* (token, run of 16): -128 * sum of q, as wide as sums: what weights stored
                         * with 128 added contribute too much */
+    uint8_t *tiles;    /* (tile of SL_PANEL_TILE_TOKENS), tile_bytes apart: as the panels want it */
+    size_t tile_bytes;
 };
 
 /* y[t * y_stride + r] = row r of `weights` . token first_token + t, for r < rows, t < tokens <=
@@ -58,13 +61,23 @@ struct sl_matmul_kernels {
     sl_rows_fn *rows[SL_TYPE_COUNT];
     const struct sl_panel *panels; /* (SL_TYPE_COUNT), NULL: no panel forms here */
     uint32_t panel_tokens_min;     /* from how many tokens on a panel pays */
+    /* Fills tile `idx` from its quantized tokens; needed before panels of quantized weights. */
+    void (*fill_tile)(struct sl_activations *activations, uint32_t idx);
 };
 
-/* Bytes of the largest panel form: floats. The int8 form with a scale, a minimum per run of 16
+/* Bytes of the largest panel form: floats. The int8 form with a scale and a minimum per run of 16
  * takes 1.5 bytes a weight. */
 static inline size_t sl_panel_bytes_max(uint32_t cols)
 {
     return ((size_t)cols + 63) / 64 * 64 * SL_PANEL_ROWS * sizeof(float) + 4096;
+}
+
+/* Bytes of a tile of activations: codes, and seven numbers for each block of 32 (scale, and sum and
+ * offset of the block and of its two runs). */
+static inline size_t sl_tile_bytes(uint32_t cols)
+{
+    const size_t blocks = ((size_t)cols + SL_BLOCK - 1) / SL_BLOCK;
+    return (blocks * SL_PANEL_TILE_TOKENS * (SL_BLOCK + 7 * sizeof(float)) + 63) / 64 * 64;
 }
 
 /* ---- the plain form of quantized weights ---- */

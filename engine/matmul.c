@@ -4,7 +4,7 @@
  * and splits the rows of all jobs over the pool. The arithmetic is the kernels'.
  *
  * Scratch, in this order, each part aligned to SL_SCRATCH_ALIGN:
- *   q (tokens, cols) | d | sums | offsets | panel of worker 0 | panel of worker 1 | ...
+ *   q (tokens, cols) | d | sums | offsets | tiles | panel of worker 0 | panel of worker 1 | ...
  *
  * Threads: called by the thread that owns the pool; workers touch their own panel and rows.
  */
@@ -64,8 +64,13 @@ void sl_matrix_row(const struct sl_matrix *matrix, uint32_t row, float *out)
 
 /* ---- scratch ---- */
 
+static uint32_t tiles_of(uint32_t tokens)
+{
+    return (tokens + SL_PANEL_TILE_TOKENS - 1) / SL_PANEL_TILE_TOKENS;
+}
+
 struct layout {
-    size_t q, d, sums, offsets, panels, panel_bytes, total;
+    size_t d, sums, offsets, tiles, tile_bytes, panels, panel_bytes, total; /* q is at 0 */
     size_t q_stride, d_stride;
 };
 
@@ -77,7 +82,9 @@ static struct layout lay_out(uint32_t cols, uint32_t tokens, uint32_t threads)
     layout.d = align_up(layout.q_stride * tokens, SL_SCRATCH_ALIGN);
     layout.sums = layout.d + layout.d_stride * tokens * sizeof(float);
     layout.offsets = layout.sums + 2 * layout.d_stride * tokens * sizeof(float);
-    layout.panels = layout.offsets + 2 * layout.d_stride * tokens * sizeof(int32_t);
+    layout.tiles = layout.offsets + 2 * layout.d_stride * tokens * sizeof(int32_t);
+    layout.tile_bytes = sl_tile_bytes(cols);
+    layout.panels = layout.tiles + tiles_of(tokens) * layout.tile_bytes;
     layout.total = layout.panels + layout.panel_bytes * threads;
     return layout;
 }
@@ -103,12 +110,26 @@ static uint32_t groups_of(const struct sl_matmul_job *job)
     return (job->matrix->rows + SL_PANEL_ROWS - 1) / SL_PANEL_ROWS;
 }
 
-static void quantize_tokens(void *ctx, uint32_t begin, uint32_t end, uint32_t worker)
+/* Whether products of this many tokens go through panels. */
+static bool uses_panels(const struct sl_matmul_kernels *kernels, uint32_t tokens)
+{
+    return kernels->panels != NULL && tokens >= kernels->panel_tokens_min;
+}
+
+/* Tiles [begin, end) of tokens. */
+static void quantize_tiles(void *ctx, uint32_t begin, uint32_t end, uint32_t worker)
 {
     struct product *product = ctx;
+    const uint32_t tokens = product->x.tokens;
     (void)worker;
-    for (uint32_t token = begin; token < end; token++)
-        product->kernels->quantize(&product->x, token);
+    for (uint32_t tile = begin; tile < end; tile++) {
+        const uint32_t first = tile * SL_PANEL_TILE_TOKENS;
+        for (uint32_t token = first; token < first + SL_PANEL_TILE_TOKENS && token < tokens;
+             token++)
+            product->kernels->quantize(&product->x, token);
+        if (uses_panels(product->kernels, tokens))
+            product->kernels->fill_tile(&product->x, tile);
+    }
 }
 
 /* Rows as stored times all tokens, a tile of tokens at a time so that rows stay in the L1 cache. */
@@ -145,10 +166,10 @@ static void multiply_groups(const struct product *product, const struct sl_matmu
                             uint32_t begin, uint32_t end, uint32_t worker)
 {
     const struct sl_matrix *matrix = job->matrix;
-    const struct sl_panel *panels = product->kernels->panels;
-    const struct sl_panel *panel = panels != NULL ? &panels[matrix->type] : NULL;
-    const bool uses_panel = panel != NULL && panel->pack != NULL &&
-                            product->x.tokens >= product->kernels->panel_tokens_min;
+    const struct sl_panel *panel = uses_panels(product->kernels, product->x.tokens)
+                                       ? &product->kernels->panels[matrix->type]
+                                       : NULL;
+    const bool uses_panel = panel != NULL && panel->pack != NULL;
     const uint32_t rows_end =
         end * SL_PANEL_ROWS < matrix->rows ? end * SL_PANEL_ROWS : matrix->rows;
     uint32_t first = begin * SL_PANEL_ROWS;
@@ -202,7 +223,8 @@ void sl_matmul_jobs(struct sl_pool *pool, const struct sl_matmul_job *jobs, uint
               .q = (int8_t *)base, .q_stride = layout.q_stride,
               .d = (float *)(base + layout.d), .d_stride = layout.d_stride,
               .sums = (float *)(base + layout.sums),
-              .offsets = (int32_t *)(base + layout.offsets)},
+              .offsets = (int32_t *)(base + layout.offsets), .tiles = base + layout.tiles,
+              .tile_bytes = layout.tile_bytes},
         .panels = base + layout.panels,
         .panel_bytes = layout.panel_bytes,
     };
@@ -214,7 +236,7 @@ void sl_matmul_jobs(struct sl_pool *pool, const struct sl_matmul_job *jobs, uint
         is_quantized |= sl_type_traits(jobs[i].matrix->type)->is_quantized;
     }
     if (is_quantized)
-        sl_pool_for(pool, tokens, 8, quantize_tokens, &product); /* 8 tokens: worth a hand-over */
+        sl_pool_for(pool, tiles_of(tokens), 1, quantize_tiles, &product);
     sl_pool_for(pool, groups, 1, multiply_range, &product);
 }
 
