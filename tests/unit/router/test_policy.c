@@ -364,6 +364,65 @@ START_TEST(the_shipped_examples_load)
 }
 END_TEST
 
+/* ---- the schema ---- */
+
+static const json_t *schema_root;
+
+static const json_t *resolved(const json_t *node)
+{
+    const char *reference = json_string_value(json_object_get(node, "$ref"));
+    if (reference == NULL)
+        return node;
+    return json_object_get(json_object_get(schema_root, "$defs"), strrchr(reference, '/') + 1);
+}
+
+/* Gives each property of an object of the schema a value that no field takes, and recurses into
+ * objects. The reader must complain about the value, never about the name. Returns how many. */
+static size_t check_known(const json_t *node, const char *before, const char *after)
+{
+    size_t count = 0;
+    const char *name;
+    json_t *property;
+    json_object_foreach((json_t *)(size_t)(const void *)json_object_get(node, "properties"), name,
+                        property) {
+        char text[1024], open[512], close[512];
+        const struct sl_policy *policy;
+        struct sl_error error = {0};
+        if (strcmp(name, "comment") == 0 || strcmp(name, "$schema") == 0)
+            continue;
+        snprintf(text, sizeof text, "%s\"%s\": [[]]%s", before, name, after);
+        enum sl_err err = sl_policy_load_text("p", sl_slice_of(text), &policy, &error);
+        ck_assert_msg(err == SL_ERR_INVALID, "%s: %d %s", text, (int)err, error.message);
+        ck_assert_msg(strstr(error.message, "unknown field") == NULL, "%s", error.message);
+        ck_assert_msg(strstr(error.message, name) != NULL, "%s: %s", text, error.message);
+        snprintf(open, sizeof open, "%s\"%s\": {", before, name);
+        snprintf(close, sizeof close, "}%s", after);
+        count += 1 + check_known(resolved(property), open, close);
+    }
+    return count;
+}
+
+START_TEST(every_field_of_the_schema_is_known_to_the_reader)
+{
+    size_t len;
+    char *text = sl_test_read_file(in_tree("policies/policy.schema.json"), &len);
+    json_t *root = json_loadb(text, len, 0, NULL);
+    ck_assert_ptr_nonnull(root);
+    schema_root = root;
+    json_t *definitions = json_object_get(root, "$defs");
+    json_t *route = json_object_get(definitions, "route");
+    json_t *when = json_object_get(
+        json_object_get(json_object_get(route, "properties"), "when"), "items");
+    ck_assert_uint_gt(check_known(root, "{", "}"), 50);
+    ck_assert_uint_gt(check_known(route, "{\"routes\": [{", "}]}"), 50);
+    ck_assert_uint_gt(check_known(json_object_get(definitions, "provider"),
+                                  "{\"providers\": {\"x\": {", "}}}"), 30);
+    ck_assert_uint_gt(check_known(when, "{\"routes\": [{\"when\": [{", "}]}]}"), 40);
+    json_decref(root);
+    free(text);
+}
+END_TEST
+
 /* ---- the store ---- */
 
 static void write_file(const char *path, const char *text)
@@ -510,6 +569,7 @@ int main(void)
     tcase_add_test(tcase, modes_only_narrow);
     tcase_add_test(tcase, a_disabled_cloud_closes_every_route);
     tcase_add_test(tcase, the_shipped_examples_load);
+    tcase_add_test(tcase, every_field_of_the_schema_is_known_to_the_reader);
     tcase_add_test(tcase, a_broken_file_keeps_the_policy_in_force);
     tcase_add_test(tcase, an_edit_and_a_replaced_file_take_effect_by_themselves);
     tcase_add_test(tcase, readers_and_reloads_do_not_disturb_each_other);
