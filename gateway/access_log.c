@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -24,6 +23,7 @@
 #define BUFFER_BYTES (1u << 20) /* some 4000 lines */
 #define FLUSH_MS 200
 #define LINE_BYTES_MAX 4096
+#define LINE_BYTES_USUAL 640 /* reserved at once */
 
 struct sl_access_log {
     char *path;
@@ -39,7 +39,7 @@ struct sl_access_log {
 /* ---- the line ---- */
 
 /* "2026-11-21T05:47:12.345Z"; the seconds are formatted once a second on each thread. */
-static void append_time(int64_t now_ms, char out[32])
+static void format_time(int64_t now_ms, char out[32])
 {
     static _Thread_local int64_t kept_s = -1;
     static _Thread_local char kept[24];
@@ -51,7 +51,12 @@ static void append_time(int64_t now_ms, char out[32])
         strftime(kept, sizeof kept, "%Y-%m-%dT%H:%M:%S", &tm);
         kept_s = now_s;
     }
-    snprintf(out, 32, "%s.%03dZ", kept, (int)(now_ms % 1000));
+    int ms = (int)(now_ms % 1000);
+    size_t len = strlen(kept);
+    memcpy(out, kept, len);
+    const char tail[6] = {'.', (char)('0' + ms / 100), (char)('0' + ms / 10 % 10),
+                          (char)('0' + ms % 10), 'Z', '\0'};
+    memcpy(out + len, tail, sizeof tail);
 }
 
 /* What both forms show, gathered once. */
@@ -71,7 +76,7 @@ static void gather(const struct sl_request *req, int64_t now_ms, uint64_t now_ns
     static const char *const cache_words[] = {"",       "hit",     "similar", "miss",
                                               "bypass", "refresh", "stale"};
     const struct sl_decision *decision = &req->decide.decision;
-    append_time(now_ms, facts->time);
+    format_time(now_ms, facts->time);
     facts->route = sl_request_route_word(req);
     facts->reason = sl_reason_word(decision->reason);
     facts->cache = cache_words[req->lookup.status];
@@ -84,120 +89,189 @@ static void gather(const struct sl_request *req, int64_t now_ms, uint64_t now_ns
     facts->attempts = req->escalate.result != NULL ? req->escalate.result->attempt_count : 0;
 }
 
+/* The pieces of a line. Hand-made, since printf took 6 % of a cache hit's time (perf, 2 cores): the
+ * first failure is kept, and what comes after it is dropped. */
+struct line {
+    struct sl_buf *out;
+    enum sl_err err;
+};
+
+static void put(struct line *line, struct sl_slice text)
+{
+    if (line->err == SL_OK)
+        line->err = sl_buf_append_slice(line->out, text);
+}
+
+static void put_text(struct line *line, const char *text) { put(line, sl_slice_of(text)); }
+
+static void put_number(struct line *line, uint64_t number)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+    do
+        digits[--at] = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+    put(line, (struct sl_slice){digits + at, sizeof digits - at});
+}
+
+/* Microseconds as milliseconds with three decimals. */
+static void put_ms(struct line *line, uint64_t us)
+{
+    char decimals[4] = {'.', (char)('0' + us / 100 % 10), (char)('0' + us / 10 % 10),
+                        (char)('0' + us % 10)};
+    put_number(line, us / 1000);
+    put(line, (struct sl_slice){decimals, sizeof decimals});
+}
+
+static void put_score(struct line *line, double value)
+{
+    char text[24];
+    int len = snprintf(text, sizeof text, "%.4f", value);
+    put(line, (struct sl_slice){text, len > 0 ? (size_t)len : 0});
+}
+
 static uint64_t stage_us(const struct sl_request *req, int stage)
 {
     uint64_t start = req->stage_start_ns[stage], end = req->stage_end_ns[stage];
     return start != 0 && end > start ? (end - start) / 1000 : 0;
 }
 
-static enum sl_err append_stages(const struct sl_request *req, const char *format,
-                                 const char *separator, struct sl_buf *out)
+static void put_stages(struct line *line, const struct sl_request *req, bool is_json)
 {
-    enum sl_err err = SL_OK;
     const char *between = "";
-    for (int stage = 0; stage < SL_STAGE_COUNT && err == SL_OK; stage++) {
+    for (int stage = 0; stage < SL_STAGE_COUNT; stage++) {
         if (req->stage_start_ns[stage] == 0)
             continue;
-        uint64_t us = stage_us(req, stage);
-        err = sl_buf_append_text(out, between);
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-        if (err == SL_OK)
-            err = sl_buf_printf(out, format, sl_stage_name((enum sl_stage)stage), us / 1000,
-                                us % 1000);
-#pragma GCC diagnostic pop
-        between = separator;
+        put_text(line, between);
+        put_text(line, is_json ? "\"" : "");
+        put_text(line, sl_stage_name((enum sl_stage)stage));
+        put_text(line, is_json ? "\":" : "=");
+        put_ms(line, stage_us(req, stage));
+        between = is_json ? "," : " ";
     }
-    return err;
 }
 
-static enum sl_err append_json_member(const char *name, struct sl_slice text, struct sl_buf *out)
+/* Names and words that both forms show where they are not empty. */
+#define LINE_MEMBERS 8
+struct line_member {
+    const char *name;
+    struct sl_slice text;
+};
+
+static void list_members(const struct sl_request *req, const struct line_facts *facts,
+                         struct line_member members[LINE_MEMBERS])
 {
-    if (text.len == 0)
-        return SL_OK;
-    enum sl_err err = sl_buf_printf(out, ",\"%s\":", name);
-    return err == SL_OK ? sl_buf_append_json(out, text) : err;
+    const char *error = req->error.code != SL_OK ? sl_err_code(req->error.code) : "";
+    const struct line_member list[LINE_MEMBERS] = {
+        {"request_id", sl_slice_of(req->id)},
+        {"remote", sl_slice_of(req->input.remote_address)},
+        {"app", sl_slice_of(req->auth.app)},
+        {"policy_route", sl_slice_of(req->auth.route.name)},
+        {"reason", sl_slice_of(facts->reason)},
+        {"model", facts->model},
+        {"cache", sl_slice_of(facts->cache)},
+        {"error", sl_slice_of(error)}};
+    memcpy(members, list, sizeof list);
 }
 
-static enum sl_err json_line(const struct sl_request *req, const struct line_facts *facts,
-                             struct sl_buf *out)
+static void put_json(struct line *line, const struct sl_request *req,
+                     const struct line_facts *facts)
 {
-    enum sl_err err = sl_buf_printf(
-        out,
-        "{\"time\":\"%s\",\"event\":\"request\",\"api\":\"%s\",\"status\":%d,\"route\":\"%s\","
-        "\"ms\":%" PRIu64 ".%03u,\"stream\":%s",
-        facts->time, req->api->name, req->respond.status, facts->route, facts->total_us / 1000,
-        (unsigned)(facts->total_us % 1000), req->parse.is_streaming ? "true" : "false");
-    const struct {
-        const char *name;
-        struct sl_slice text;
-    } members[] = {{"request_id", sl_slice_of(req->id)},
-                   {"remote", sl_slice_of(req->input.remote_address)},
-                   {"app", sl_slice_of(req->auth.app)},
-                   {"policy_route", sl_slice_of(req->auth.route.name)},
-                   {"reason", sl_slice_of(facts->reason)},
-                   {"model", facts->model},
-                   {"cache", sl_slice_of(facts->cache)},
-                   {"error", sl_slice_of(req->error.code != SL_OK ? sl_err_code(req->error.code)
-                                                                  : "")}};
-    for (size_t i = 0; i < sizeof members / sizeof *members && err == SL_OK; i++)
-        err = append_json_member(members[i].name, members[i].text, out);
-    if (err == SL_OK && facts->has_usage)
-        err = sl_buf_printf(out, ",\"prompt_tokens\":%" PRIu64 ",\"completion_tokens\":%" PRIu64,
-                            facts->prompt_tokens, facts->completion_tokens);
-    if (err == SL_OK && facts->has_score)
-        err = sl_buf_printf(out, ",\"confidence\":%.4f", req->decide.decision.score.value);
-    if (err == SL_OK && facts->attempts > 0)
-        err = sl_buf_printf(out, ",\"attempts\":%zu", facts->attempts);
-    if (err == SL_OK)
-        err = sl_buf_append_text(out, ",\"stages_ms\":{");
-    if (err == SL_OK)
-        err = append_stages(req, "\"%s\":%" PRIu64 ".%03" PRIu64, ",", out);
-    return err == SL_OK ? sl_buf_append_text(out, "}}") : err;
+    struct line_member members[LINE_MEMBERS];
+    list_members(req, facts, members);
+    put_text(line, "{\"time\":\"");
+    put_text(line, facts->time);
+    put_text(line, "\",\"event\":\"request\",\"api\":\"");
+    put_text(line, req->api->name);
+    put_text(line, "\",\"status\":");
+    put_number(line, (uint64_t)req->respond.status);
+    put_text(line, ",\"route\":\"");
+    put_text(line, facts->route);
+    put_text(line, "\",\"ms\":");
+    put_ms(line, facts->total_us);
+    put_text(line, req->parse.is_streaming ? ",\"stream\":true" : ",\"stream\":false");
+    for (size_t i = 0; i < LINE_MEMBERS; i++) {
+        if (members[i].text.len == 0)
+            continue;
+        put_text(line, ",\"");
+        put_text(line, members[i].name);
+        put_text(line, "\":");
+        if (line->err == SL_OK)
+            line->err = sl_buf_append_json(line->out, members[i].text);
+    }
+    if (facts->has_usage) {
+        put_text(line, ",\"prompt_tokens\":");
+        put_number(line, facts->prompt_tokens);
+        put_text(line, ",\"completion_tokens\":");
+        put_number(line, facts->completion_tokens);
+    }
+    if (facts->has_score) {
+        put_text(line, ",\"confidence\":");
+        put_score(line, req->decide.decision.score.value);
+    }
+    if (facts->attempts > 0) {
+        put_text(line, ",\"attempts\":");
+        put_number(line, facts->attempts);
+    }
+    put_text(line, ",\"stages_ms\":{");
+    put_stages(line, req, true);
+    put_text(line, "}}");
 }
 
-static enum sl_err text_line(const struct sl_request *req, const struct line_facts *facts,
-                             struct sl_buf *out)
+static void put_plain(struct line *line, const struct sl_request *req,
+                      const struct line_facts *facts)
 {
-    enum sl_err err = sl_buf_printf(
-        out, "%s %s %d %s %" PRIu64 ".%03ums id=%s", facts->time, req->api->name,
-        req->respond.status, facts->route, facts->total_us / 1000,
-        (unsigned)(facts->total_us % 1000), req->id);
-    const struct {
-        const char *name;
-        struct sl_slice text;
-    } members[] = {{"from", sl_slice_of(req->input.remote_address)},
-                   {"app", sl_slice_of(req->auth.app)},
-                   {"reason", sl_slice_of(facts->reason)},
-                   {"model", facts->model},
-                   {"cache", sl_slice_of(facts->cache)},
-                   {"error", sl_slice_of(req->error.code != SL_OK ? sl_err_code(req->error.code)
-                                                                  : "")}};
-    for (size_t i = 0; i < sizeof members / sizeof *members && err == SL_OK; i++)
-        if (members[i].text.len > 0)
-            err = sl_buf_printf(out, " %s=%.*s", members[i].name, SL_SLICE_ARG(members[i].text));
-    if (err == SL_OK && req->parse.is_streaming)
-        err = sl_buf_append_text(out, " stream");
-    if (err == SL_OK && facts->has_usage)
-        err = sl_buf_printf(out, " tokens=%" PRIu64 "+%" PRIu64, facts->prompt_tokens,
-                            facts->completion_tokens);
-    if (err == SL_OK && facts->has_score)
-        err = sl_buf_printf(out, " confidence=%.4f", req->decide.decision.score.value);
-    if (err == SL_OK && facts->attempts > 0)
-        err = sl_buf_printf(out, " attempts=%zu", facts->attempts);
-    if (err == SL_OK)
-        err = sl_buf_append_text(out, " [");
-    if (err == SL_OK)
-        err = append_stages(req, "%s=%" PRIu64 ".%03" PRIu64, " ", out);
-    return err == SL_OK ? sl_buf_append_char(out, ']') : err;
+    struct line_member members[LINE_MEMBERS];
+    list_members(req, facts, members);
+    put_text(line, facts->time);
+    put_text(line, " ");
+    put_text(line, req->api->name);
+    put_text(line, " ");
+    put_number(line, (uint64_t)req->respond.status);
+    put_text(line, " ");
+    put_text(line, facts->route);
+    put_text(line, " ");
+    put_ms(line, facts->total_us);
+    put_text(line, "ms");
+    for (size_t i = 0; i < LINE_MEMBERS; i++) {
+        if (members[i].text.len == 0)
+            continue;
+        put_text(line, " ");
+        put_text(line, members[i].name);
+        put_text(line, "=");
+        put(line, members[i].text);
+    }
+    put_text(line, req->parse.is_streaming ? " stream" : "");
+    if (facts->has_usage) {
+        put_text(line, " tokens=");
+        put_number(line, facts->prompt_tokens);
+        put_text(line, "+");
+        put_number(line, facts->completion_tokens);
+    }
+    if (facts->has_score) {
+        put_text(line, " confidence=");
+        put_score(line, req->decide.decision.score.value);
+    }
+    if (facts->attempts > 0) {
+        put_text(line, " attempts=");
+        put_number(line, facts->attempts);
+    }
+    put_text(line, " [");
+    put_stages(line, req, false);
+    put_text(line, "]");
 }
 
 enum sl_err sl_access_line(const struct sl_request *req, bool is_json, int64_t now_ms,
                            uint64_t now_ns, struct sl_buf *out)
 {
     struct line_facts facts;
+    struct line line = {.out = out, .err = sl_buf_reserve(out, LINE_BYTES_USUAL)};
     gather(req, now_ms, now_ns, &facts);
-    return is_json ? json_line(req, &facts, out) : text_line(req, &facts, out);
+    if (is_json)
+        put_json(&line, req, &facts);
+    else
+        put_plain(&line, req, &facts);
+    return line.err;
 }
 
 /* ---- the file ---- */

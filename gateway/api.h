@@ -12,6 +12,9 @@ extern const struct sl_wire_api sl_wire_openai;
 extern const struct sl_wire_api sl_wire_anthropic;
 extern const struct sl_wire_api sl_wire_ollama_chat, sl_wire_ollama_generate;
 
+/* Of sl_wire_anthropic; in a file of its own. */
+enum sl_err sl_anthropic_parse(struct sl_request *req) SL_MUST_CHECK;
+
 /* {"error":{"message","type","param","code"}}, whatever the call was. */
 enum sl_err sl_openai_encode_error(const struct sl_error *error, struct sl_buf *out) SL_MUST_CHECK;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One request on a socket, from its head to its last byte: finds the route, takes the body within
- * its cap, hands the request to the router or the call to its handler, and suspends the connection
- * while a worker works. Responses are http_reply.c's.
+ * One request on a socket, from its head to its last byte: takes the body within its cap, hands the
+ * request to the router or the call to its handler, and suspends the connection while a worker
+ * works. Reading heads is http_head.c's, responses are http_reply.c's.
  *
  * Everything here runs on the connection's listener thread, but `http_exchange_wake`, which comes
  * from workers. The exchange lives in the arena of its request, so a worker that finishes after the
@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define HEADERS_MAX 64              /* browsers send some 20 */
 #define CALL_BYTES_MAX (1u << 20)   /* arena of a call that is no chat: headers, path, query */
 #define REPLY_BYTES_MAX (64u << 20) /* of such a call: metrics, explain, exports of the dashboard */
 #define BODY_SLACK_BYTES (1u << 20) /* read and thrown away past the cap, so a 413 can be sent */
@@ -52,166 +51,6 @@ bool http_exchange_suspend(struct http_exchange *exchange)
     }
     pthread_mutex_unlock(&exchange->lock);
     return must_wait;
-}
-
-/* ---- the head ---- */
-
-static bool route_fits(const struct sl_http_route *route, const char *path)
-{
-    if (!route->is_prefix)
-        return strcmp(route->path, path) == 0;
-    size_t len = strlen(route->path);
-    return strncmp(route->path, path, len) == 0 && path[len] != '\0';
-}
-
-static const struct sl_http_route *find_route(const struct sl_http_config *config,
-                                              const char *method, const char *path)
-{
-    for (size_t i = 0; i < config->route_count; i++)
-        if (strcmp(config->routes[i].method, method) == 0 && route_fits(&config->routes[i], path))
-            return &config->routes[i];
-    return NULL;
-}
-
-/* Methods that `path` has, as `Allow` wants them; NULL where the path is unknown. */
-static const char *allowed_methods(const struct sl_http_server *server, const char *path,
-                                   struct sl_arena *arena)
-{
-    char text[128] = "";
-    for (size_t i = 0; i < server->config.route_count; i++) {
-        const struct sl_http_route *route = &server->config.routes[i];
-        if (!route_fits(route, path) || strstr(text, route->method) != NULL)
-            continue;
-        size_t len = strlen(text);
-        snprintf(text + len, sizeof text - len, "%s%s%s", len > 0 ? ", " : "", route->method,
-                 strcmp(route->method, "GET") == 0 ? ", HEAD" : "");
-    }
-    if (text[0] == '\0')
-        return NULL;
-    strncat(text, ", OPTIONS", sizeof text - strlen(text) - 1);
-    return sl_arena_dup(arena, sl_slice_of(text));
-}
-
-/* The client's headers as libmicrohttpd gives them, before they are copied. */
-struct raw_headers {
-    struct sl_header list[HEADERS_MAX];
-    size_t count;
-    size_t bytes; /* of all names and values with their NULs */
-    bool are_too_many;
-};
-
-static enum MHD_Result collect_header(void *ctx, enum MHD_ValueKind kind, const char *name,
-                                      size_t name_len, const char *value, size_t value_len)
-{
-    (void)kind;
-    struct raw_headers *raw = ctx;
-    if (raw->count == HEADERS_MAX) {
-        raw->are_too_many = true;
-        return MHD_NO;
-    }
-    raw->list[raw->count++] =
-        (struct sl_header){{name, name_len}, {value != NULL ? value : "", value_len}};
-    raw->bytes += name_len + value_len + 2;
-    return MHD_YES;
-}
-
-static char *copy_text(char *at, struct sl_slice *slice)
-{
-    memcpy(at, slice->data, slice->len);
-    at[slice->len] = '\0';
-    slice->data = at;
-    return at + slice->len + 1;
-}
-
-/* Copies the headers into the arena: a worker may need them after the connection is gone. */
-static enum sl_err copy_headers(const struct raw_headers *raw, struct sl_arena *arena,
-                                struct sl_request_input *input)
-{
-    struct sl_header *headers = sl_arena_alloc(arena, (raw->count + 1) * sizeof *headers);
-    char *text = sl_arena_alloc(arena, raw->bytes + 1);
-    if (headers == NULL || text == NULL)
-        return SL_ERR_MEMORY;
-    for (size_t i = 0; i < raw->count; i++) {
-        headers[i] = raw->list[i];
-        text = copy_text(text, &headers[i].name);
-        text = copy_text(text, &headers[i].value);
-    }
-    input->headers = headers;
-    input->header_count = raw->count;
-    return SL_OK;
-}
-
-static struct sl_slice input_header(const struct sl_request_input *input, const char *name)
-{
-    struct sl_slice wanted = sl_slice_of(name);
-    for (size_t i = 0; i < input->header_count; i++)
-        if (sl_slice_equal_nocase(input->headers[i].name, wanted))
-            return input->headers[i].value;
-    return (struct sl_slice){NULL, 0};
-}
-
-/* Two ways to say how long the body is are how requests are smuggled past proxies (RFC 9112 6.3):
- * anything but exactly one is refused, and so is a length that is no number. */
-static bool is_framing_sound(const struct sl_request_input *input)
-{
-    size_t lengths = 0, codings = 0;
-    for (size_t i = 0; i < input->header_count; i++) {
-        struct sl_slice name = input->headers[i].name, value = input->headers[i].value;
-        if (sl_slice_equal_nocase(name, SL_SLICE("Content-Length"))) {
-            lengths++;
-            if (value.len == 0 || value.len > 18 ||
-                strspn(value.data, "0123456789") != value.len)
-                return false;
-        } else if (sl_slice_equal_nocase(name, SL_SLICE("Transfer-Encoding"))) {
-            codings++;
-            if (!sl_slice_equal_nocase(value, SL_SLICE("chunked")))
-                return false;
-        }
-    }
-    return lengths + codings <= 1;
-}
-
-static bool is_json_type(struct sl_slice type)
-{
-    static const char json[] = "application/json";
-    size_t len = sizeof json - 1;
-    return type.data == NULL ||
-           (type.len >= len && strncasecmp(type.data, json, len) == 0 &&
-            (type.len == len || type.data[len] == ';' || type.data[len] == ' '));
-}
-
-/* Printable ASCII without blanks, up to 128 bytes: what may be echoed into a header and a log. */
-static bool is_request_id(struct sl_slice id)
-{
-    if (id.data == NULL || id.len == 0 || id.len > 128)
-        return false;
-    for (size_t i = 0; i < id.len; i++)
-        if (id.data[i] <= 0x20 || id.data[i] >= 0x7F)
-            return false;
-    return true;
-}
-
-/* Unique, not secret: a random start for each thread and a counter, so that no request pays for a
- * system call. */
-static void make_request_id(char out[33])
-{
-    static _Thread_local uint64_t state[2];
-    if (state[0] == 0)
-        sl_random_bytes(state, sizeof state);
-    state[1]++;
-    snprintf(out, 33, "req_%012llx%012llx", (unsigned long long)(state[0] & 0xFFFFFFFFFFFF),
-             (unsigned long long)((state[1] * 0x9E3779B97F4A7C15u) >> 16));
-}
-
-static void set_request_id(const struct sl_request_input *input, char *out)
-{
-    struct sl_slice given = input_header(input, "x-request-id");
-    if (is_request_id(given)) {
-        memcpy(out, given.data, given.len);
-        out[given.len] = '\0';
-    } else {
-        make_request_id(out);
-    }
 }
 
 /* ---- birth ---- */
@@ -284,29 +123,24 @@ static struct http_socket *socket_of(struct MHD_Connection *connection)
 static bool is_from_loopback(const struct http_exchange *exchange,
                              const struct sl_request_input *input)
 {
-    return exchange->socket->is_loopback && input_header(input, "x-forwarded-for").data == NULL &&
-           input_header(input, "forwarded").data == NULL;
+    return exchange->socket->is_loopback && http_input_header(input, "x-forwarded-for").data == NULL &&
+           http_input_header(input, "forwarded").data == NULL;
 }
 
 static enum sl_err fill_input(struct http_exchange *exchange, const char *url, const char *method,
                               struct sl_request_input *input, struct sl_error *error)
 {
-    struct raw_headers raw;
-    raw.count = raw.bytes = 0;
-    raw.are_too_many = false;
-    MHD_get_connection_values_n(exchange->connection, MHD_HEADER_KIND, collect_header, &raw);
-    enum sl_err err = copy_headers(&raw, exchange->arena, input);
+    enum sl_err err = http_read_headers(exchange, input, error);
     input->path = sl_arena_dup(exchange->arena, sl_slice_of(url));
     input->method = sl_arena_dup(exchange->arena, sl_slice_of(method));
     input->remote_address = sl_arena_dup(exchange->arena, sl_slice_of(exchange->socket->address));
-    if (err != SL_OK || input->path == NULL || input->method == NULL ||
-        input->remote_address == NULL) {
+    if (input->path == NULL || input->method == NULL || input->remote_address == NULL) {
         input->path = input->method = input->remote_address = "";
-        return sl_error_set(error, SL_ERR_MEMORY, NULL);
+        err = sl_error_set(error, SL_ERR_MEMORY, NULL);
     }
-    if (raw.are_too_many)
-        return sl_error_set(error, SL_ERR_LIMIT, "more than %d request headers", HEADERS_MAX);
-    exchange->is_body_unreadable = !is_framing_sound(input);
+    if (err != SL_OK)
+        return err;
+    exchange->is_body_unreadable = !http_is_framing_sound(input);
     if (exchange->is_body_unreadable)
         return sl_error_set(error, SL_ERR_INVALID,
                             "expected one Content-Length with a number or one "
@@ -320,7 +154,7 @@ static enum sl_err check_head(struct http_exchange *exchange, const struct sl_re
 {
     const struct sl_http_server *server = exchange->server;
     if (exchange->route == NULL) {
-        exchange->allow = allowed_methods(server, input->path, exchange->arena);
+        exchange->allow = http_allowed_methods(server, input->path, exchange->arena);
         exchange->is_options = exchange->allow != NULL && strcmp(input->method, "OPTIONS") == 0;
         if (exchange->is_options)
             return SL_OK;
@@ -331,7 +165,7 @@ static enum sl_err check_head(struct http_exchange *exchange, const struct sl_re
                             input->path);
     }
     if (strcmp(input->method, "POST") == 0 && !exchange->route->takes_any_type &&
-        !is_json_type(input_header(input, "content-type")))
+        !http_is_json_type(http_input_header(input, "content-type")))
         return sl_error_set(error, SL_ERR_MEDIA_TYPE,
                             "expected Content-Type: application/json");
     return SL_OK;
@@ -342,7 +176,7 @@ static enum sl_err reserve_body(struct http_exchange *exchange,
                                 const struct sl_request_input *input, struct sl_error *error)
 {
     const struct sl_http_server *server = exchange->server;
-    struct sl_slice given = input_header(input, "content-length");
+    struct sl_slice given = http_input_header(input, "content-length");
     uint64_t len = given.data != NULL ? strtoull(given.data, NULL, 10) : 0;
     if (len > server->config.body_bytes_max) {
         exchange->is_body_unreadable = true;
@@ -373,8 +207,6 @@ static struct sl_request_input *exchange_input(struct http_exchange *exchange)
     return exchange->req != NULL ? &exchange->req->input : &exchange->call->input;
 }
 
-static const char *query_of(const struct http_exchange *exchange);
-
 /* The first call for a request: its head is there. */
 static enum MHD_Result begin(struct sl_http_server *server, struct MHD_Connection *connection,
                              const char *url, const char *method, void **out)
@@ -382,7 +214,7 @@ static enum MHD_Result begin(struct sl_http_server *server, struct MHD_Connectio
     bool is_head = strcmp(method, "HEAD") == 0;
     if (is_head)
         method = "GET";
-    const struct sl_http_route *route = find_route(&server->config, method, url);
+    const struct sl_http_route *route = http_route_find(&server->config, method, url);
     struct http_exchange *exchange = route != NULL && route->api != NULL
                                          ? exchange_of_chat(server, route)
                                          : exchange_of_call(server);
@@ -402,49 +234,25 @@ static enum MHD_Result begin(struct sl_http_server *server, struct MHD_Connectio
         reserve_body(exchange, input, refusal) == SL_OK)
         (void)check_head(exchange, input, refusal);
     if (exchange->req != NULL) {
-        set_request_id(input, exchange->req->id);
+        http_set_request_id(input, exchange->req->id);
         exchange->req->input.is_loopback = is_from_loopback(exchange, input);
     } else {
         char id[129];
-        set_request_id(input, id);
+        http_set_request_id(input, id);
         exchange->call->request_id = sl_arena_dup(exchange->arena, sl_slice_of(id));
         exchange->call->is_loopback = is_from_loopback(exchange, input);
-        exchange->call->query = query_of(exchange);
+        exchange->call->query = http_query_text(exchange);
         if (route != NULL && route->is_prefix)
             exchange->call->path_rest = input->path + strlen(route->path);
     }
     bool has_body = exchange->body_capacity > 0 ||
-                    input_header(input, "transfer-encoding").data != NULL;
+                    http_input_header(input, "transfer-encoding").data != NULL;
     set_body_deadline(exchange, has_body);
     /* A body past the cap, or of unknown length, is not read at all; other refusals wait for the
      * body, so that the connection can be used again. */
     if (exchange->is_body_unreadable || refusal->code == SL_ERR_MEMORY)
         return http_reply_refusal(exchange);
     return MHD_YES;
-}
-
-/* libmicrohttpd gives the query as parsed arguments; ours are numbers and words, put together
- * again as `a=1&b=2`. */
-static enum MHD_Result collect_argument(void *ctx, enum MHD_ValueKind kind, const char *name,
-                                        const char *value)
-{
-    (void)kind;
-    struct sl_buf *query = ctx;
-    return sl_buf_printf(query, "%s%s=%s", query->len > 0 ? "&" : "", name,
-                         value != NULL ? value : "") == SL_OK
-               ? MHD_YES
-               : MHD_NO;
-}
-
-static const char *query_of(const struct http_exchange *exchange)
-{
-    struct sl_buf query;
-    sl_buf_init(&query, 4096);
-    MHD_get_connection_values(exchange->connection, MHD_GET_ARGUMENT_KIND, collect_argument,
-                              &query);
-    const char *copy = query.len > 0 ? sl_arena_dup(exchange->arena, sl_buf_slice(&query)) : NULL;
-    sl_buf_clear(&query);
-    return copy;
 }
 
 /* ---- the body ---- */
@@ -552,7 +360,7 @@ static enum MHD_Result claim_chat(struct http_exchange *exchange, struct sl_slic
 {
     const struct sl_request_input *input = &exchange->req->input;
     struct sl_idempotency_claim claim = {
-        .scope = input_header(input, "authorization"),
+        .scope = http_input_header(input, "authorization"),
         .path = sl_slice_of(input->path),
         .key = key,
         .body = input->body,
@@ -561,7 +369,7 @@ static enum MHD_Result claim_chat(struct http_exchange *exchange, struct sl_slic
         .wake_ctx = exchange,
     };
     if (claim.scope.data == NULL)
-        claim.scope = input_header(input, "x-api-key");
+        claim.scope = http_input_header(input, "x-api-key");
     if (claim.scope.data == NULL && !input->is_loopback)
         return walk_chat(exchange); /* to its 401 */
     switch (sl_idempotency_claim(exchange->server->config.idempotency, &claim, &exchange->ticket)) {
@@ -591,7 +399,7 @@ static enum MHD_Result run(struct http_exchange *exchange)
     exchange_input(exchange)->body = (struct sl_slice){exchange->body, exchange->body_len};
     if (exchange->call != NULL)
         return run_call(exchange);
-    struct sl_slice key = input_header(&exchange->req->input, "idempotency-key");
+    struct sl_slice key = http_input_header(&exchange->req->input, "idempotency-key");
     if (key.len > 0 && exchange->server->config.idempotency != NULL)
         return claim_chat(exchange, key);
     return walk_chat(exchange);
@@ -644,7 +452,7 @@ void http_on_completed(void *ctx, struct MHD_Connection *connection, void **stat
 
 struct sl_slice sl_http_call_header(const struct sl_http_call *call, const char *name)
 {
-    return input_header(&call->input, name);
+    return http_input_header(&call->input, name);
 }
 
 struct sl_slice sl_http_call_query(const struct sl_http_call *call, const char *name)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Private to the listener's files: http_server.c (life, sockets), http_exchange.c (one request on a
- * socket), http_watch.c (what libmicrohttpd does not watch), http_reply.c (responses).
+ * Private to the listener's files: http_server.c (life, sockets), http_head.c (reading a request's
+ * head), http_exchange.c (one request on a socket), http_watch.c (what libmicrohttpd does not watch),
+ * http_reply.c (responses).
  *
  * An exchange and its connection:
  *
@@ -87,6 +88,22 @@ struct sl_http_server {
     pthread_mutex_t sockets_lock; /* guards the list */
     struct http_socket *sockets;
 };
+
+/* http_head.c */
+const struct sl_http_route *http_route_find(const struct sl_http_config *config,
+                                            const char *method, const char *path);
+/* Methods that `path` has, as `Allow` wants them; NULL where the path is unknown. */
+const char *http_allowed_methods(const struct sl_http_server *server, const char *path,
+                                 struct sl_arena *arena);
+enum sl_err http_read_headers(struct http_exchange *exchange, struct sl_request_input *input,
+                              struct sl_error *error) SL_MUST_CHECK;
+struct sl_slice http_input_header(const struct sl_request_input *input, const char *name);
+bool http_is_framing_sound(const struct sl_request_input *input);
+bool http_is_json_type(struct sl_slice type); /* also true for no type at all */
+/* The client's x-request-id where it may be echoed, else a new one. `out`: 129 bytes. */
+void http_set_request_id(const struct sl_request_input *input, char *out);
+/* `a=1&b=2`, in the arena; NULL where there is none. */
+const char *http_query_text(const struct http_exchange *exchange);
 
 /* http_exchange.c */
 enum MHD_Result http_on_request(void *server, struct MHD_Connection *connection, const char *url,
