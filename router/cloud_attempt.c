@@ -22,6 +22,7 @@
 #define SETTLE_MS 500                 /* usage comes within one event of the end, or not at all */
 #define CONNECT_GRACE_MS 500          /* libcurl keeps the connect timeout; this is the belt */
 
+#define MALFORMED_EVENTS_MAX 2          /* more, and text is missing that nobody would notice */
 #define UPLOAD_BYTES_PER_S (256u << 10) /* 2 Mbit/s: a poor uplink */
 
 /* ---- Ending ---- */
@@ -260,7 +261,9 @@ static enum sl_cloud_outcome outcome_of_start(enum sl_err err)
 static enum sl_err on_event(void *ctx, const struct sl_sse_event *event)
 {
     struct sl_attempt *attempt = ctx;
-    return sl_provider_read_event(&attempt->reader, event);
+    enum sl_err err = sl_provider_read_event(&attempt->reader, event);
+    return err == SL_OK && attempt->reader.malformed_count > MALFORMED_EVENTS_MAX ? SL_ERR_FORMAT
+                                                                                  : err;
 }
 
 static void open_record(struct sl_attempt *attempt)
@@ -284,7 +287,8 @@ void sl_attempt_start(struct sl_attempt *attempt, const struct sl_attempt_plan *
     attempt->plan = *plan;
     attempt->started_at_ms = now_ms;
     attempt->progress_at_ms = now_ms;
-    attempt->is_wire_streaming = plan->call->is_streaming || config->prefers_stream;
+    attempt->is_wire_streaming =
+        (plan->call->is_streaming || config->prefers_stream) && !plan->avoids_stream;
     attempt->is_forwarding = plan->resume != SL_RESUME_NONE;
     size_t text_max =
         plan->call->answer_bytes_max > 0 ? plan->call->answer_bytes_max : ANSWER_BYTES_DEFAULT;

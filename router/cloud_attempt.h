@@ -38,6 +38,7 @@ struct sl_attempt_plan {
     struct sl_transfer_inbox *inbox;
     struct sl_cloud_result *result; /* gets the record, and the answer at the commit */
     enum sl_resume_mode resume;
+    bool avoids_stream; /* the provider has refused to stream */
     bool is_probe;
     bool is_hedge;
 };

@@ -170,6 +170,13 @@ static enum next_step step_after_commit(struct sl_call *call, const struct sl_at
     return NEXT_OTHER_TARGET;
 }
 
+/* Some models are only served in one piece; the client gets its stream from that piece. */
+static bool refuses_to_stream(const struct sl_call *call, const struct sl_attempt *attempt)
+{
+    return attempt->outcome == SL_CLOUD_REJECTED && attempt->is_wire_streaming &&
+           !call->avoids_stream && strcasestr(attempt->failure.reason, "stream") != NULL;
+}
+
 static enum next_step step_after(struct sl_call *call, const struct sl_attempt *attempt)
 {
     const struct sl_outcome_rule *rule = sl_outcome_rule(attempt->outcome);
@@ -184,6 +191,10 @@ static enum next_step step_after(struct sl_call *call, const struct sl_attempt *
         call->has_context_floor = true;
         call->context_floor = context_of(attempt->plan.target);
         return NEXT_OTHER_TARGET;
+    }
+    if (refuses_to_stream(call, attempt)) {
+        call->avoids_stream = true;
+        return NEXT_SAME_TARGET;
     }
     uint64_t wait_ms;
     if (retry_wait_ms(call, attempt, sl_call_other_target(call, now_ms) != NULL, now_ms, &wait_ms))
@@ -245,6 +256,7 @@ static enum next_step ask_target(struct sl_call *call)
 {
     enum next_step step = NEXT_SAME_TARGET;
     call->retries = 0;
+    call->avoids_stream = false;
     if (call->result->is_committed) {
         const struct sl_cloud_provider_config *config = call->order[call->position]->provider;
         call->resume = config->takes_prefill ? SL_RESUME_PREFILL : SL_RESUME_VERIFY;
@@ -282,6 +294,8 @@ static enum next_step ask_all(struct sl_call *call)
 static enum sl_err refuse_unasked(struct sl_call *call, struct sl_error *error)
 {
     uint64_t now_ms = sl_monotonic_ms();
+    if (call->order_count == 0)
+        return sl_error_set(error, SL_ERR_ROUTE_UNAVAILABLE, "this route has no cloud provider");
     if (call->again_at_ms > now_ms)
         call->result->retry_after_ms = (uint32_t)(call->again_at_ms - now_ms);
     return sl_error_set(error, SL_ERR_ROUTE_UNAVAILABLE,

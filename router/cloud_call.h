@@ -27,6 +27,7 @@ struct sl_call {
     bool has_context_floor; /* a model's context was too short: */
     uint64_t context_floor; /* only larger ones than this are asked */
     enum sl_resume_mode resume;
+    bool avoids_stream; /* of the current target */
 
     /* The last word, for the client. */
     bool has_last;

@@ -19,6 +19,7 @@ static void start_attempt(struct sl_call *call, struct sl_race *race,
                                    .inbox = call->inbox,
                                    .result = call->result,
                                    .resume = call->resume,
+                                   .avoids_stream = call->avoids_stream,
                                    .is_probe = is_probe,
                                    .is_hedge = is_hedge};
     call->attempts++;

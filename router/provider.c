@@ -8,8 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define HEADER_BYTES_MAX (16u * 1024) /* keys of cloud vendors can be signed tokens of a few KiB   \
-                                       */
+#define HEADER_BYTES_MAX                                                                           \
+    (16u * 1024) /* keys of cloud vendors can be signed tokens of a few KiB                        \
+                  */
 #define URL_BYTES_MAX 2048
 
 static const char anthropic_version[] = "anthropic-version: 2023-06-01"; /* the only stable one */

@@ -69,6 +69,8 @@ static const struct part parts[] = {
     FLAG("open", stays_open),
     FLAG("no-usage", has_no_usage),
     FLAG("no-prefill", refuses_prefill),
+    FLAG("no-stream", refuses_stream),
+    NUMBER("broken", malformed_count),
     NUMBER("times", times),
     {"once", PART_OTHER, 0, 0},
     {"context-length", PART_OTHER, 0, 0},

@@ -28,9 +28,11 @@
  *              stall-N          silence after N tokens
  *              error-N          an error event after N tokens
  *              malformed, malformed-N   a broken event after N (default 2) tokens
+ *              broken-N         N broken events before the first token
  *              no-done          no [DONE]; open: nor is the connection closed
  *              no-usage         no usage
  *              no-prefill       400 where the last message is the assistant's
+ *              no-stream        400 where a stream is asked for
  *              garbage          200 with a body that is no answer
  *   how often  once, times-N    the first N requests with this model name only, then echo;
  *              also as an ending: 500-once
@@ -77,6 +79,8 @@ struct mock_scenario {
     bool stays_open;
     bool has_no_usage;
     bool refuses_prefill;
+    bool refuses_stream;
+    int malformed_count;
     int times; /* MOCK_NEVER: always */
 };
 

@@ -244,7 +244,9 @@ static void write_stream_error(struct answer *answer)
 static bool write_token_faults(struct answer *answer, int tokens)
 {
     const struct mock_scenario *scenario = answer->scenario;
-    if (tokens == scenario->malformed_tokens)
+    int broken = tokens == 0 ? scenario->malformed_count : 0;
+    broken += tokens == scenario->malformed_tokens;
+    while (broken-- > 0)
         write_event(answer, "content_block_delta", "{\"choices\":[{\"delta\":{\"content\":\"br");
     if (tokens == scenario->cut_tokens)
         mock_script_cut(answer->script);
@@ -484,6 +486,11 @@ static bool write_faulty_head(enum mock_api api, const struct mock_scenario *sce
     if (scenario->refuses_prefill && has_role(last_message(request), "assistant")) {
         mock_wire_error(api, 400, "invalid_request_error", NULL,
                         "This model does not support assistant message prefill.", out);
+        return true;
+    }
+    if (scenario->refuses_stream && json_is_true(json_object_get(request, "stream"))) {
+        mock_wire_error(api, 400, "invalid_request_error", "unsupported_value",
+                        "This model does not support streaming.", out);
         return true;
     }
     return false;

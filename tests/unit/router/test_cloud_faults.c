@@ -194,6 +194,25 @@ START_TEST(one_malformed_event_is_skipped)
 }
 END_TEST
 
+START_TEST(a_stream_that_is_mostly_broken_is_no_answer)
+{
+    fixture.asking = (enum asking)_i;
+    enum sl_err err = ask("mock-words-20+broken-3");
+    if (fixture.asking == ASK_WHOLE)
+        check_served(err, "primary", words(20));
+    else
+        check_backup_served(err);
+}
+END_TEST
+
+START_TEST(a_model_that_does_not_stream_is_asked_in_one_piece)
+{
+    fixture.asking = (enum asking)_i;
+    check_served(ask("mock-no-stream"), "primary", "the quick brown fox");
+    ck_assert_uint_eq(fixture.result.attempt_count, fixture.asking == ASK_WHOLE ? 1 : 2);
+}
+END_TEST
+
 START_TEST(a_stream_without_done_is_finished_at_once)
 {
     fixture.asking = (enum asking)_i;
@@ -400,6 +419,8 @@ int main(void)
     ROW(a_fully_held_stream_is_verified_before_any_of_it_is_sent);
     ROW(a_stream_that_goes_silent_is_noticed);
     ROW(one_malformed_event_is_skipped);
+    ROW(a_stream_that_is_mostly_broken_is_no_answer);
+    ROW(a_model_that_does_not_stream_is_asked_in_one_piece);
     ROW(a_stream_without_done_is_finished_at_once);
     ROW(a_context_that_is_too_short_is_not_retried);
     ROW(a_larger_context_is_asked_where_there_is_one);

@@ -144,8 +144,7 @@ static void *stream_words(void *ctx)
                                  .sink = count_text,
                                  .sink_ctx = &len,
                                  .deadline_ms = sl_monotonic_ms() + 20000};
-    *is_whole =
-        sl_cloud_call(fixture.cloud, &call, &result, &error) == SL_OK && len == whole_len;
+    *is_whole = sl_cloud_call(fixture.cloud, &call, &result, &error) == SL_OK && len == whole_len;
     sl_cloud_result_clear(&result);
     sl_scrubbed_release(scrubbed);
     return NULL;
