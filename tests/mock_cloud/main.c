@@ -14,6 +14,7 @@
  * One thread a connection: a script may sleep.
  */
 #include "certificates.h"
+#include "faults.h"
 #include "record.h"
 #include "scenario.h"
 #include "wire.h"
@@ -28,7 +29,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -38,9 +38,6 @@
 #include <unistd.h>
 
 #define BODY_BYTES_MAX (128u << 20)
-#define NAME_MAX_BYTES 256
-#define COUNTERS_MAX 512
-#define FAULTS_MAX 64
 #define CONNECTIONS_MAX 4096
 #define SLEEP_STEP_MS 50 /* how soon a client that left is noticed */
 
@@ -57,28 +54,12 @@ struct options {
     bool is_plain;
 };
 
-struct counter {
-    char model[NAME_MAX_BYTES];
-    int count;
-};
-
-struct fault {
-    char model[NAME_MAX_BYTES];
-    char as[NAME_MAX_BYTES];
-    int left; /* MOCK_NEVER: for ever */
-};
-
 static struct {
     struct options options;
     struct mock_record *record;
-    pthread_mutex_t lock; /* guards the two tables */
-    struct counter counters[COUNTERS_MAX];
-    size_t counter_count;
-    struct fault faults[FAULTS_MAX];
-    size_t fault_count;
     atomic_int left_early; /* responses that the client did not wait for */
     atomic_bool is_stopping;
-} server = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} server;
 
 /* One request, from its first line to the end of its response. */
 struct exchange {
@@ -90,71 +71,9 @@ struct exchange {
     bool has_left;
 };
 
-/* ---- Faults and counts ---- */
-
-/* How often this name was asked for before. */
-static int count_model(const char *model)
-{
-    int before = 0;
-    pthread_mutex_lock(&server.lock);
-    size_t i = 0;
-    while (i < server.counter_count && strcmp(server.counters[i].model, model) != 0)
-        i++;
-    if (i == server.counter_count && i < COUNTERS_MAX) {
-        snprintf(server.counters[i].model, sizeof server.counters[i].model, "%s", model);
-        server.counters[i].count = 0;
-        server.counter_count++;
-    }
-    if (i < server.counter_count)
-        before = server.counters[i].count++;
-    pthread_mutex_unlock(&server.lock);
-    return before;
-}
-
-/* The name that the request is treated as. */
-static void apply_faults(const char *model, char as[NAME_MAX_BYTES])
-{
-    snprintf(as, NAME_MAX_BYTES, "%s", model);
-    pthread_mutex_lock(&server.lock);
-    for (size_t i = 0; i < server.fault_count; i++) {
-        struct fault *fault = &server.faults[i];
-        if (fault->left == 0 ||
-            (strcmp(fault->model, "*") != 0 && strcmp(fault->model, model) != 0))
-            continue;
-        if (fault->left > 0)
-            fault->left--;
-        snprintf(as, NAME_MAX_BYTES, "%s", fault->as);
-        break;
-    }
-    pthread_mutex_unlock(&server.lock);
-}
-
-static bool add_fault(const json_t *request)
-{
-    const char *model = json_string_value(json_object_get(request, "model"));
-    const char *as = json_string_value(json_object_get(request, "as"));
-    const json_t *times = json_object_get(request, "times");
-    struct mock_scenario scenario;
-    if (model == NULL || as == NULL || !mock_scenario_parse(as, MOCK_ECHO, &scenario))
-        return false;
-    pthread_mutex_lock(&server.lock);
-    bool has_room = server.fault_count < FAULTS_MAX;
-    if (has_room) {
-        struct fault *fault = &server.faults[server.fault_count++];
-        snprintf(fault->model, sizeof fault->model, "%s", model);
-        snprintf(fault->as, sizeof fault->as, "%s", as);
-        fault->left = json_is_integer(times) ? (int)json_integer_value(times) : MOCK_NEVER;
-    }
-    pthread_mutex_unlock(&server.lock);
-    return has_room;
-}
-
 static void forget_all(void)
 {
-    pthread_mutex_lock(&server.lock);
-    server.counter_count = 0;
-    server.fault_count = 0;
-    pthread_mutex_unlock(&server.lock);
+    mock_faults_reset();
     atomic_store(&server.left_early, 0);
     mock_record_reset(server.record);
 }
@@ -313,10 +232,10 @@ static void record_request(struct MHD_Connection *connection, const char *method
 static void write_answer(enum mock_api api, const json_t *request, const char *model,
                          struct mock_script *script)
 {
-    char as[NAME_MAX_BYTES];
+    char as[MOCK_NAME_BYTES];
     struct mock_scenario scenario;
-    apply_faults(model, as);
-    int before = count_model(as);
+    mock_faults_apply(model, as);
+    int before = mock_faults_count(as);
     if (!json_is_object(request)) {
         mock_wire_error(api, 400, NULL, "invalid_json", "The body is not JSON.", script);
     } else if (!mock_scenario_parse(as, server.options.style, &scenario)) {
@@ -357,7 +276,7 @@ static enum MHD_Result answer_admin(struct MHD_Connection *connection, const cha
     json_t *request = exchange->body.len > 0
                           ? json_loadb(exchange->body.data, exchange->body.len, 0, NULL)
                           : NULL;
-    bool is_added = strcmp(url, "/mock/fault") == 0 && add_fault(request);
+    bool is_added = strcmp(url, "/mock/fault") == 0 && mock_faults_add(request);
     json_decref(request);
     return send_json(connection, is_added ? 200 : 400, json_pack("{s:b}", "ok", is_added));
 }
