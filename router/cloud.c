@@ -326,6 +326,13 @@ enum sl_breaker_state sl_cloud_breaker_state(struct sl_cloud *cloud, const char 
     return sl_provider_states_breaker(cloud->states, provider_name);
 }
 
+bool sl_cloud_would_try(struct sl_cloud *cloud, const struct sl_cloud_target *target)
+{
+    return !cloud->is_disabled &&
+           sl_provider_states_would_admit(cloud->states, target->provider, target->model,
+                                          sl_monotonic_ms());
+}
+
 bool sl_cloud_budget_allows(struct sl_cloud *cloud, const char *app,
                             const struct sl_cloud_budget *budget)
 {

@@ -58,8 +58,7 @@ static void measure_cloud(struct sl_request *req, struct sl_measurements *m)
     size_t count = sl_measure_targets(req, targets);
     m->cloud_is_possible = count > 0;
     for (size_t i = 0; i < count && !m->cloud_is_available; i++)
-        m->cloud_is_available =
-            sl_cloud_breaker_state(cloud, targets[i].provider->name) != SL_BREAKER_OPEN;
+        m->cloud_is_available = sl_cloud_would_try(cloud, &targets[i]);
     m->cloud_budget_is_spent =
         !sl_cloud_budget_allows(cloud, req->auth.app, &req->auth.route.budget);
     m->device.network = sl_cloud_network_state(cloud);

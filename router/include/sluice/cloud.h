@@ -278,6 +278,10 @@ const char *sl_breaker_state_word(enum sl_breaker_state state);
  * does not take the others with it. CLOSED for an unknown name. */
 enum sl_breaker_state sl_cloud_breaker_state(struct sl_cloud *cloud, const char *provider_name);
 
+/* Would a call to this target be tried now: its breaker is closed or due for a probe, and it did
+ * not ask to be left alone? What the decision looks at; asks nothing of the breaker. */
+bool sl_cloud_would_try(struct sl_cloud *cloud, const struct sl_cloud_target *target);
+
 /* False where one of the budget's limits is used up: then nothing may be sent. `app` may be NULL. */
 bool sl_cloud_budget_allows(struct sl_cloud *cloud, const char *app,
                             const struct sl_cloud_budget *budget);
