@@ -22,7 +22,8 @@
 #include <unistd.h>
 
 #define DB_APPLICATION_ID 0x534C4361 /* "SLCa" */
-#define BUSY_MS 250                  /* another process's short transaction; a lock is longer */
+#define WAIT_MS 5000 /* once running: a purge from the command line; only the writer waits */
+#define BUSY_MS 250  /* another process's short transaction; a lock is longer */
 
 static const char *const migrations[] = {
 #include "migrations.inc"
@@ -348,6 +349,7 @@ static enum sl_cache_state open_all(struct db *db, const struct db_options *opti
         rc = db_was_changed(db, &ignored);
     if (rc != SQLITE_OK)
         return failed(db->connection, rc, options->path, error);
+    sqlite3_busy_timeout(db->connection, WAIT_MS);
     for (size_t i = 0; i < DB_READERS && rc == SQLITE_OK; i++) {
         rc = open_reader(db, &db->readers[i]);
         if (rc != SQLITE_OK)

@@ -7,7 +7,8 @@
  *        v                                                                |
  *     OPENING --ok--> ON: pop -> BEGIN -> put, touch ... -> COMMIT --fails--> OFF: pop -> drop
  *
- * A group is what arrives within commit_ms of its first item, at most GROUP_MAX items. Sealing
+ * A group is what arrives within commit_ms of its first put (TOUCH_MS of its first counted hit), at
+ * most GROUP_MAX items. Sealing
  * happens here too, so a request pays for one copy of its answer and nothing else.
  *
  * Threads: one. Producers only push to the bounded queue; blocking callers wait for their job.
@@ -33,7 +34,8 @@
 #define QUEUED_BYTES_MAX (32u << 20) /* as much as the front holds by default */
 #define JOB_ROOM 16                  /* places in the queue that puts leave free */
 #define IDLE_MS 1000                 /* how often an idle writer looks after expiry */
-#define NOTICE_MS 500                /* how often any writer looks whether another process wrote */
+#define TOUCH_MS 1000 /* how long counted hits wait: a load of hits alone is one fsync a second */
+#define NOTICE_MS 500 /* how often any writer looks whether another process wrote */
 #define EXPIRE_PER_GROUP 64
 #define EVICT_PER_GROUP                                                                            \
     (GROUP_MAX + 64) /* more than a group can add, so the bound holds after it */
@@ -74,11 +76,13 @@ bool writer_put(struct writer *writer, struct record *record, struct similar_fea
     return false;
 }
 
-/* A record that is hit a thousand times between two commits is queued once. */
+/* A record that is hit a thousand times between two commits is queued once. Half the queue is kept
+ * for puts: an answer is worth more than a count. */
 void writer_touch(struct writer *writer, struct record *record)
 {
     atomic_fetch_add_explicit(&record->hits_pending, 1, memory_order_relaxed);
     if (atomic_load_explicit(&record->is_touch_queued, memory_order_relaxed) ||
+        sl_queue_len(writer->queue) >= writer->puts_max / 2 ||
         atomic_exchange(&record->is_touch_queued, true))
         return;
     if (push(writer, WRITER_TOUCH, record_acquire(record), NULL))
@@ -298,10 +302,19 @@ static void idle(struct writer *writer)
 
 /* ---- the loop ------------------------------------------------------------------------------- */
 
+/* When the group must end now that the item is in it: counts can wait, answers not so long. */
+static uint64_t group_deadline(const struct writer *writer, const struct writer_item *item,
+                               uint64_t deadline_ms)
+{
+    uint64_t wait_ms = item->kind == WRITER_PUT ? writer->cache->config.commit_ms : TOUCH_MS;
+    uint64_t own_ms = sl_monotonic_ms() + wait_ms;
+    return own_ms < deadline_ms ? own_ms : deadline_ms;
+}
+
 /* Pops until the group is full, its time is over, or a job ends it. */
 static void gather(struct writer *writer, struct writer_item *first, struct writer_item **job)
 {
-    uint64_t deadline_ms = sl_monotonic_ms() + writer->cache->config.commit_ms;
+    uint64_t deadline_ms = UINT64_MAX;
     struct writer_item *item = first;
     writer->group_count = 0;
     *job = NULL;
@@ -311,6 +324,7 @@ static void gather(struct writer *writer, struct writer_item *first, struct writ
             return;
         }
         writer->group[writer->group_count++] = item;
+        deadline_ms = group_deadline(writer, item, deadline_ms);
         void *next;
         if (writer->group_count == GROUP_MAX ||
             sl_queue_pop(writer->queue, deadline_ms, &next) != SL_QUEUE_DONE)

@@ -61,7 +61,7 @@ struct sl_cache_config {
     uint32_t check_ms_max;     /* integrity check before open returns; the rest is done behind it */
     uint32_t stale_keep_s;     /* how long past its end an entry is kept for stale_max_s */
     uint32_t retry_s;      /* a store that is off for a passing reason is tried again; 0: never */
-    bool has_similar;      /* keep and use the index of similar prompts */
+    bool has_similar;      /* keep and use the index of similar prompts (needs a path) */
     const char *redis_url; /* redis://[user:password@]host[:port][/db] or unix:///path; or NULL */
     uint32_t redis_timeout_ms; /* connect and each command */
 };
@@ -231,7 +231,8 @@ enum sl_cache_outcome sl_cache_similar(struct sl_cache *cache,
  *     }
  *     sl_cache_flight_end(flight, role);   // both; a leader that did not publish has failed
  *
- * Works when the store is off, too. */
+ * A leader should look in the cache once more before it computes: the answer may have landed
+ * between its miss and its turn. Works when the store is off, too. */
 struct sl_cache_flight;
 
 enum sl_cache_role {

@@ -397,6 +397,31 @@ START_TEST(a_full_disk_turns_the_cache_off_and_keeps_what_was_committed)
 }
 END_TEST
 
+START_TEST(a_disk_with_room_again_turns_the_cache_on_again)
+{
+    struct cache_place place = new_place();
+    use_failing_vfs();
+    struct sl_cache_config config = config_at(&place);
+    config.retry_s = 1;
+    struct sl_cache *cache = open_with(&config);
+    put_text(cache, 1, "committed");
+    flush(cache);
+    fail_after(SQLITE_FULL, 0);
+    put_text(cache, 2, "lost");
+    ck_assert_int_eq(sl_cache_flush(cache, NULL), SL_ERR_IO);
+    assert_state(cache, "full");
+    fail_after(0, 0);
+    for (int i = 0; i < 500 && sl_cache_state(cache) != SL_CACHE_ON; i++)
+        usleep(10000);
+    assert_state(cache, "on");
+    assert_get(cache, 1, "committed");
+    assert_get(cache, 2, NULL); /* not even from memory: it was never stored */
+    ck_assert(put_text(cache, 3, "stored"));
+    flush(cache);
+    sl_cache_close(cache);
+}
+END_TEST
+
 START_TEST(an_error_at_any_operation_only_turns_the_cache_off)
 {
     static const int codes[] = {SQLITE_FULL, SQLITE_IOERR_WRITE, SQLITE_IOERR_READ};
@@ -452,6 +477,7 @@ int main(void)
     tcase_add_test(tcase,
                    a_key_file_that_is_open_to_others_malformed_or_another_turns_the_cache_off);
     tcase_add_test(tcase, a_full_disk_turns_the_cache_off_and_keeps_what_was_committed);
+    tcase_add_test(tcase, a_disk_with_room_again_turns_the_cache_on_again);
     tcase_add_test(tcase, an_error_at_any_operation_only_turns_the_cache_off);
     tcase_add_test(tcase, a_store_of_a_newer_sluice_is_not_touched);
     suite_add_tcase(suite, tcase);
