@@ -19,6 +19,7 @@
 
 struct pii_aho {
     uint8_t class_of[256];
+    bool is_start[256];  /* bytes that lead out of the root */
     uint32_t class_count;
     uint32_t *next;      /* [state][class] */
     uint32_t *first_word; /* state -> a word that ends here, or NO_WORD */
@@ -94,6 +95,8 @@ static enum sl_err link_states(struct pii_aho *aho)
         if (aho->next[c] != 0)
             queue[tail++] = aho->next[c];
     }
+    for (size_t c = 0; c < 256; c++)
+        aho->is_start[c] = aho->next[aho->class_of[c]] != 0;
     while (head < tail) {
         uint32_t state = queue[head++];
         uint32_t *row = &aho->next[(size_t)state * aho->class_count];
@@ -186,6 +189,13 @@ void pii_aho_search(const struct pii_aho *aho, struct sl_slice text, pii_aho_mat
     unsigned char previous = 0;
 
     for (size_t i = 0; i < text.len; i++) {
+        if (state == 0 && !aho->is_start[(unsigned char)text.data[i]]) { /* most of a text */
+            while (i < text.len && !aho->is_start[(unsigned char)text.data[i]])
+                i++;
+            if (i == text.len)
+                return;
+            previous = i > 0 ? fold((unsigned char)text.data[i - 1]) : 0;
+        }
         unsigned char c = fold((unsigned char)text.data[i]);
         bool repeats = c == ' ' && previous == ' ';
         previous = c;

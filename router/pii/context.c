@@ -9,8 +9,6 @@
  */
 #include "pii/context.h"
 
-#include <ctype.h>
-
 /* Words of a kind, lower case, each with a blank before it. "|" separates them. */
 static const char *const context_words[PII_CONTEXT_COUNT] = {
 #define W(kind, words) [kind] = words,
@@ -37,35 +35,41 @@ static void read_window(struct pii_scan *scan, size_t at)
     scan->window_len = len;
     scan->window_at = at;
     scan->has_window = true;
+    /* Where words start; in scripts that do not set words apart, every character. */
+    scan->window_start_count = 0;
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)out[i];
+        if (c >= 0xC0 || (pii_is(c, PII_ALNUM) &&
+                          !(i > 0 && pii_is((unsigned char)out[i - 1], PII_ALNUM))))
+            scan->window_starts[scan->window_start_count++] = (uint8_t)i;
+    }
 }
 
-static bool is_word_start(const char *window, size_t at)
-{
-    unsigned char before = at > 0 ? (unsigned char)window[at - 1] : ' ';
-    return !pii_is(before, PII_ALNUM) || !pii_is((unsigned char)window[at], PII_ALNUM);
-}
-
-static bool holds(const char *window, size_t len, const char *word, size_t word_len)
+/* True where `word` starts one of the window's words in [from, to). */
+static bool holds(const struct pii_scan *scan, size_t from, size_t to, const char *word,
+                  size_t word_len)
 {
     bool is_whole = word_len <= 4; /* "dl", "nas": only as whole words */
-    const char *at = window;
-    while ((at = memmem(at, len - (size_t)(at - window), word, word_len)) != NULL) {
-        size_t offset = (size_t)(at - window);
-        unsigned char after = offset + word_len < len ? (unsigned char)at[word_len] : ' ';
-        if (is_word_start(window, offset) && (!is_whole || !pii_is(after, PII_LETTER | PII_HIGH)))
+    for (size_t i = 0; i < scan->window_start_count; i++) {
+        size_t at = scan->window_starts[i];
+        if (at < from || scan->window[at] != word[0] || at + word_len > to ||
+            memcmp(scan->window + at, word, word_len) != 0)
+            continue;
+        unsigned char after = at + word_len < to ? (unsigned char)scan->window[at + word_len] : ' ';
+        if (!is_whole || !pii_is(after, PII_LETTER | PII_HIGH))
             return true;
-        at++;
     }
     return false;
 }
 
-static bool holds_any(const char *window, size_t len, const char *words)
+static bool holds_any(const struct pii_scan *scan, size_t from, size_t to, const char *words)
 {
     while (words != NULL && *words != '\0') {
-        size_t word_len = strcspn(words, "|");
-        if (holds(window, len, words, word_len))
+        const char *bar = strchr(words, '|');
+        size_t word_len = bar != NULL ? (size_t)(bar - words) : strlen(words);
+        if (holds(scan, from, to, words, word_len))
             return true;
-        words += word_len + (words[word_len] == '|');
+        words += word_len + (bar != NULL);
     }
     return false;
 }
@@ -79,12 +83,12 @@ static void prepare(struct pii_scan *scan, size_t at)
 bool pii_has_context(struct pii_scan *scan, size_t at, unsigned kind)
 {
     prepare(scan, at);
-    return holds_any(scan->window, scan->window_len, context_words[kind]);
+    return holds_any(scan, 0, scan->window_len, context_words[kind]);
 }
 
 bool pii_has_context_near(struct pii_scan *scan, size_t at, unsigned kind, size_t bytes)
 {
     prepare(scan, at);
     size_t from = scan->window_before > bytes ? scan->window_before - bytes : 0;
-    return holds_any(scan->window + from, scan->window_before - from, context_words[kind]);
+    return holds_any(scan, from, scan->window_before, context_words[kind]);
 }

@@ -55,6 +55,8 @@ struct pii_scan {
     size_t window_at, window_len, window_before;
     bool has_window;
     char window[PII_CONTEXT_BEFORE + PII_CONTEXT_AFTER + 2];
+    size_t window_start_count;
+    uint8_t window_starts[PII_CONTEXT_BEFORE + PII_CONTEXT_AFTER + 2];
 };
 
 /* Reports [start, end) unless the kind is off or the score is under its threshold. */

@@ -5,9 +5,9 @@
  * id_checks.c.
  *
  * A row can only match where its first run of letters and digits has a length it allows, after a
- * number of leading letters it allows. Both are known from the text at once, so rows lie in buckets
- * by these two numbers, and at an ordinary number two or three of them are tried. The buckets are
- * built once per process, then read by any thread.
+ * number of leading letters it allows, and ends or goes on as the text does. All that is known from
+ * the text at once, so rows lie in lists by these numbers, and at an ordinary number two or three
+ * rows are tried. The lists are built once per process, then read by any thread.
  */
 #include "pii/context.h"
 #include "pii/id_checks.h"
@@ -42,8 +42,13 @@ static struct row rows[] = {
 };
 #define ROW_COUNT (sizeof rows / sizeof *rows)
 
-/* Row numbers by leading letters and length of the first run, each list ended by 0xFF. */
-static uint8_t *buckets[LETTERS_MAX + 1][RUN_MAX + 1];
+/* How a row can go on after its first run: it ends there, or a separator follows. */
+enum { WHOLE = 1 << 0, SPLIT = 1 << 1 };
+
+/* Row numbers by leading letters and length of the first run, each list ended by 0xFF: rows that
+ * can end with the run, and rows that can go on after it. */
+static uint8_t *whole_rows[LETTERS_MAX + 1][RUN_MAX + 1];
+static uint8_t *split_rows[LETTERS_MAX + 1][RUN_MAX + 1];
 static pthread_once_t rows_once = PTHREAD_ONCE_INIT;
 _Static_assert(ROW_COUNT < 0xFF, "row numbers are bytes");
 
@@ -105,6 +110,17 @@ static size_t match_items(const struct pii_scan *scan, const struct row *row, un
     if (item == row->item_count)
         return at;
     const struct item *here = &row->items[item];
+    if (here->min == here->max && here->set[1] == '\0') { /* the usual one: no choice */
+        for (; count < here->max; count++) {
+            if (at + count >= scan->len || !is_in(here, scan->text[at + count]))
+                return 0;
+        }
+        size_t end = match_items(scan, row, item + 1, at + count);
+        return end > 0 && item + 1 == row->item_count &&
+                       pii_is(pii_at(scan, end), PII_ALNUM | PII_HIGH)
+                   ? 0
+                   : end;
+    }
     while (count < here->max && at + count < scan->len && is_in(here, scan->text[at + count]))
         count++;
     for (;; count--) {
@@ -121,10 +137,10 @@ static size_t match_items(const struct pii_scan *scan, const struct row *row, un
 
 /* ---- buckets ------------------------------------------------------------------------------- */
 
-static void mark(uint8_t (*map)[RUN_MAX + 1], unsigned letters, unsigned run)
+static void mark(uint8_t (*map)[RUN_MAX + 1], unsigned letters, unsigned run, unsigned how)
 {
     if (run <= RUN_MAX)
-        map[letters < LETTERS_MAX ? letters : LETTERS_MAX][run] = 1;
+        map[letters < LETTERS_MAX ? letters : LETTERS_MAX][run] |= (uint8_t)how;
 }
 
 /* Walks all ways through the first run of a row: `letters` leading letters so far (`is_leading`
@@ -133,7 +149,7 @@ static void explore(const struct row *row, unsigned item, unsigned letters, bool
                     unsigned run, uint8_t (*map)[RUN_MAX + 1])
 {
     if (item == row->item_count || run > RUN_MAX) {
-        mark(map, letters, run);
+        mark(map, letters, run, WHOLE);
         return;
     }
     const struct item *here = &row->items[item];
@@ -148,13 +164,13 @@ static void explore(const struct row *row, unsigned item, unsigned letters, bool
         has_digits = has_digits || c <= '9';
     }
     if (is_separator) { /* taken, the run ends; left out, it goes on */
-        mark(map, letters, run);
+        mark(map, letters, run, SPLIT);
         if (here->min == 0)
             explore(row, item + 1, letters, is_leading, run, map);
         return;
     }
     if (strpbrk(here->set, "- .+/:") != NULL) /* a set of letters and signs */
-        mark(map, letters, run);
+        mark(map, letters, run, SPLIT);
     for (unsigned count = here->min; count <= here->max; count++) {
         if (!is_leading || (has_digits && !has_letters)) {
             explore(row, item + 1, letters, is_leading && count == 0, run + count, map);
@@ -167,12 +183,28 @@ static void explore(const struct row *row, unsigned item, unsigned letters, bool
     }
 }
 
+/* The list of rows that `allowed` has `how` for at one place of the table. */
+static uint8_t *list_rows(uint8_t (*allowed)[LETTERS_MAX + 1][RUN_MAX + 1], unsigned letters,
+                          unsigned run, unsigned how)
+{
+    static uint8_t storage[ROW_COUNT * 80];
+    static uint8_t none[1] = {0xFF};
+    static size_t used;
+    size_t first = used;
+
+    for (size_t i = 0; i < ROW_COUNT && used + 1 < sizeof storage; i++) {
+        if ((allowed[i][letters][run] & how) != 0)
+            storage[used++] = (uint8_t)i;
+    }
+    if (used == first)
+        return none;
+    storage[used++] = 0xFF;
+    return storage + first;
+}
+
 static void build_rows(void)
 {
-    static uint8_t storage[ROW_COUNT * 48];
     static uint8_t allowed[ROW_COUNT][LETTERS_MAX + 1][RUN_MAX + 1];
-    static uint8_t none[1] = {0xFF};
-    size_t used = 0;
 
     for (size_t i = 0; i < ROW_COUNT; i++) {
         parse_pattern(&rows[i]);
@@ -180,17 +212,8 @@ static void build_rows(void)
     }
     for (unsigned letters = 0; letters <= LETTERS_MAX; letters++) {
         for (unsigned run = 0; run <= RUN_MAX; run++) {
-            size_t first = used;
-            for (size_t i = 0; i < ROW_COUNT && used + 1 < sizeof storage; i++) {
-                if (allowed[i][letters][run] != 0)
-                    storage[used++] = (uint8_t)i;
-            }
-            if (used == first) {
-                buckets[letters][run] = none;
-            } else {
-                storage[used++] = 0xFF;
-                buckets[letters][run] = storage + first;
-            }
+            whole_rows[letters][run] = list_rows(allowed, letters, run, WHOLE);
+            split_rows[letters][run] = list_rows(allowed, letters, run, SPLIT);
         }
     }
 }
@@ -283,6 +306,18 @@ static void judge(struct pii_scan *scan, const struct row *row, size_t start, si
     pii_add(scan, start, end, row->kind, score, check == PII_CHECK_GOOD);
 }
 
+static void try_list(struct pii_scan *scan, size_t start, const uint8_t *list)
+{
+    for (; *list != 0xFF; list++) {
+        const struct row *row = &rows[*list];
+        if (!pii_is_on(scan, row->kind))
+            continue;
+        size_t end = match_items(scan, row, 0, start);
+        if (end > start && !is_tied(scan, start, end) && !goes_on(scan, start, end))
+            judge(scan, row, start, end);
+    }
+}
+
 static void try_rows(struct pii_scan *scan, size_t start)
 {
     size_t letters = 0;
@@ -294,15 +329,14 @@ static void try_rows(struct pii_scan *scan, size_t start)
         run++;
     if (run > RUN_MAX)
         return;
-    const uint8_t *bucket = buckets[letters < LETTERS_MAX ? letters : LETTERS_MAX][run];
-    for (; *bucket != 0xFF; bucket++) {
-        const struct row *row = &rows[*bucket];
-        if (!pii_is_on(scan, row->kind))
-            continue;
-        size_t end = match_items(scan, row, 0, start);
-        if (end > start && !is_tied(scan, start, end) && !goes_on(scan, start, end))
-            judge(scan, row, start, end);
-    }
+    letters = letters < LETTERS_MAX ? letters : LETTERS_MAX;
+    unsigned char sign = pii_at(scan, start + run);
+    unsigned char next = pii_at(scan, start + run + 1);
+    try_list(scan, start, whole_rows[letters][run]);
+    /* What goes on after a sign goes on with a digit or a capital, or, if blanks follow each other
+     * (HRB  12345), with anything. */
+    if (sign != '\0' && strchr(" -./:+", sign) != NULL && pii_is(next, PII_DIGIT | PII_UPPER | PII_BLANK))
+        try_list(scan, start, split_rows[letters][run]);
 }
 
 /* ---- German plates ------------------------------------------------------------------------- */

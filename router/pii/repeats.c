@@ -11,18 +11,34 @@
 #include <stdlib.h>
 
 #define NAMES_MAX 2000u       /* per request; more is a directory, and found by itself */
+#define SLOTS 4096u         /* at most half full */
 #define NAME_PART_BYTES_MIN 3 /* shorter parts (Li, Bo) are too common as other words */
 
 struct names {
     struct sl_slice *items;
     uint16_t *kinds;
     size_t count, capacity;
+    uint16_t slots[SLOTS]; /* open addressing over items; 0: empty, else idx + 1 */
 };
+
+/* True where the name is there already; else takes its slot. */
+static bool is_repeated(struct names *names, struct sl_slice name)
+{
+    uint32_t hash = 2166136261u;
+    for (size_t i = 0; i < name.len; i++)
+        hash = (hash ^ (unsigned char)name.data[i]) * 16777619u;
+    for (uint32_t slot = hash % SLOTS;; slot = (slot + 1) % SLOTS) {
+        if (names->slots[slot] == 0) {
+            names->slots[slot] = (uint16_t)(names->count + 1);
+            return false;
+        }
+        if (sl_slice_equal(names->items[names->slots[slot] - 1], name))
+            return true;
+    }
+}
 
 static bool add_name(struct names *names, struct sl_slice name, uint16_t kind)
 {
-    if (names->count >= NAMES_MAX)
-        return true;
     if (names->count == names->capacity) {
         size_t wanted = names->capacity == 0 ? 32 : names->capacity * 2;
         struct sl_slice *items = realloc(names->items, wanted * sizeof *items);
@@ -34,6 +50,8 @@ static bool add_name(struct names *names, struct sl_slice name, uint16_t kind)
         names->kinds = kinds;
         names->capacity = wanted;
     }
+    if (names->count >= NAMES_MAX || is_repeated(names, name))
+        return true;
     names->items[names->count] = name;
     names->kinds[names->count++] = kind;
     return true;
@@ -55,7 +73,7 @@ static bool add_parts(struct names *names, struct sl_slice name)
     return true;
 }
 
-/* The names of all texts; an AC table does not mind a name that comes twice. */
+/* The names of all texts, each once. */
 static bool collect(struct names *names, const struct sl_slice *texts,
                     struct sl_pii_spans *const *spans, size_t count)
 {

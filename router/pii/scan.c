@@ -3,7 +3,7 @@
  * The one pass: finds the triggers and calls their finders. Owns the order in which a text is read;
  * what a trigger means is the finders' business.
  *
- *   start of a word   a secret's prefix (a table over its first two letters), a MAC address, www.
+ *   start of a word   a secret's prefix (a table over its first three letters), a MAC address, www.
  *   first digit       cards, IBANs, telephones, identifiers, IPv4, crypto addresses: number.c
  *   @                 email                      :    IPv6, URL, `key: value`
  *   =                 `key=value`                .    bare domains, where URLs are on
@@ -42,7 +42,7 @@ static size_t start_word(struct pii_scan *scan, size_t at)
         if (next > at)
             return next;
     }
-    if (pii_secret_may_start(scan->text[at], pii_at(scan, at + 1))) {
+    if (pii_secret_may_start(scan->text[at], pii_at(scan, at + 1), pii_at(scan, at + 2))) {
         next = pii_find_secret_prefix(scan, at);
         if (next > at)
             return next;

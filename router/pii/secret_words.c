@@ -55,10 +55,14 @@ static const char *const prose_words[] = {"password", "Password", "PASSWORD", "p
                                           "wachtwoord", "bearer", "Bearer", "pwd", "secret", "token",
                                           "Token", "key", "Basic", "basic"};
 
+static uint8_t name_lens[sizeof names / sizeof *names]; /* filled by pii_secret_word_starts */
+
 void pii_secret_word_starts(void (*mark)(const char *word))
 {
     for (size_t i = 0; i < sizeof prose_words / sizeof *prose_words; i++)
         mark(prose_words[i]);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        name_lens[i] = (uint8_t)strlen(names[i].word);
 }
 
 /* ---- names --------------------------------------------------------------------------------- */
@@ -104,7 +108,7 @@ static enum strength name_strength(const struct pii_scan *scan, size_t end, size
     if (len < 3)
         return NO_SECRET;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        size_t width = strlen(names[i].word);
+        size_t width = name_lens[i];
         if (width > len || names[i].strength <= best)
             continue;
         for (size_t from = len - width + 1; from-- > 0;) {
@@ -360,7 +364,8 @@ void pii_find_secret_assignment(struct pii_scan *scan, size_t at)
         return;
     if (at > 0 && (scan->text[at - 1] == '=' || scan->text[at - 1] == ':') && scan->text[at] != '=')
         return; /* the first sign of several did it, but := and == end here */
-    while (left > 0 && strchr("!=:", scan->text[left - 1]) != NULL && scan->text[left - 1] != 0)
+    while (left > 0 && at - left < 3 && strchr("!=:", scan->text[left - 1]) != NULL &&
+           scan->text[left - 1] != 0)
         left--;
     while (left > 0 && at - left < 8 && scan->text[left - 1] == ' ')
         left--;
@@ -416,12 +421,26 @@ void pii_find_secret_quoted(struct pii_scan *scan, size_t at)
         add_value(scan, at + 1, end, strength == WEAK_KEY ? WEAK_KEY : strength, false);
 }
 
+static bool is_prose_word(const struct pii_scan *scan, size_t at)
+{
+    for (size_t i = 0; i < sizeof prose_words / sizeof *prose_words; i++) {
+        const char *word = prose_words[i];
+        size_t len = strlen(word);
+        if (word[0] == (char)scan->text[at] && scan->len - at > len &&
+            memcmp(scan->text + at, word, len) == 0)
+            return true;
+    }
+    return false;
+}
+
 size_t pii_find_secret_word(struct pii_scan *scan, size_t at)
 {
     static const char *const verbs[] = {" is ", " is: ", " ist ", " was ", " es ", " est ", " lautet ", " is now ", " = "};
     size_t end = at;
     bool is_password;
 
+    if (!is_prose_word(scan, at))
+        return at;
     while (end < scan->len && end - at < 16 && pii_is(scan->text[end], PII_LETTER))
         end++;
     if (pii_word_at(scan, at, "bearer ")) {

@@ -7,7 +7,7 @@
  * No stop words: gitleaks skips a secret that has "fake" or "test" in it, which in a prompt is as
  * often a real one. Bodies made of one repeated letter are placeholders of documents and left alone.
  *
- * The table over the first two bytes of a word and the buckets of prefixes are built once per
+ * The table over the first three bytes of a word and the buckets of prefixes are built once per
  * process; then read by any thread.
  */
 #include "pii/secrets.h"
@@ -39,19 +39,37 @@ static const struct form forms[] = {
 /* Words that start something else than a form of the table; see find_special. */
 static const char *const special_starts[] = {"eyJ", "xox", "xapp-", "BEGIN", "AKC", "AP", "PuTTY-"};
 
-static uint64_t starts[65536 / 64]; /* a bit per pair of first bytes */
+static uint64_t starts[65536 / 64]; /* a bit per hash of the first three bytes */
+static uint8_t first_form[256];     /* by first byte: row number + 1, 0: none */
+static uint8_t next_form[FORM_COUNT];
 static pthread_once_t starts_once = PTHREAD_ONCE_INIT;
+_Static_assert(FORM_COUNT < 255, "row numbers are bytes");
+
+static unsigned start_bit(unsigned char first, unsigned char second, unsigned char third)
+{
+    return ((uint32_t)first << 16 | (uint32_t)second << 8 | third) * 0x9E3779B1u >> 16;
+}
 
 static void mark(const char *prefix)
 {
-    unsigned pair = (unsigned)(unsigned char)prefix[0] << 8 | (unsigned char)prefix[1];
-    starts[pair / 64] |= UINT64_C(1) << (pair % 64);
+    bool is_short = prefix[2] == '\0';
+    for (unsigned third = is_short ? 0 : (unsigned char)prefix[2]; third < 256; third++) {
+        unsigned bit = start_bit((unsigned char)prefix[0], (unsigned char)prefix[1],
+                                 (unsigned char)third);
+        starts[bit / 64] |= UINT64_C(1) << (bit % 64);
+        if (!is_short)
+            break;
+    }
 }
 
 static void build_starts(void)
 {
-    for (size_t i = 0; i < FORM_COUNT; i++)
+    for (size_t i = FORM_COUNT; i-- > 0;) {
+        unsigned char first = (unsigned char)forms[i].prefix[0];
         mark(forms[i].prefix);
+        next_form[i] = first_form[first];
+        first_form[first] = (uint8_t)(i + 1);
+    }
     for (size_t i = 0; i < sizeof special_starts / sizeof *special_starts; i++)
         mark(special_starts[i]);
     pii_secret_word_starts(mark);
@@ -62,10 +80,10 @@ void pii_secrets_prepare(void)
     pthread_once(&starts_once, build_starts);
 }
 
-bool pii_secret_may_start(unsigned char first, unsigned char second)
+bool pii_secret_may_start(unsigned char first, unsigned char second, unsigned char third)
 {
-    unsigned pair = (unsigned)first << 8 | second;
-    return (starts[pair / 64] >> (pair % 64) & 1) != 0;
+    unsigned bit = start_bit(first, second, third);
+    return (starts[bit / 64] >> (bit % 64) & 1) != 0;
 }
 
 /* ---- bodies -------------------------------------------------------------------------------- */
@@ -271,12 +289,9 @@ size_t pii_find_secret_prefix(struct pii_scan *scan, size_t at)
     next = find_special(scan, at);
     if (next > at)
         return next;
-    for (size_t i = 0; i < FORM_COUNT; i++) {
-        const struct form *form = &forms[i];
-        size_t len;
-        if (form->prefix[0] != (char)scan->text[at])
-            continue;
-        len = strlen(form->prefix);
+    for (unsigned i = first_form[scan->text[at]]; i != 0; i = next_form[i - 1]) {
+        const struct form *form = &forms[i - 1];
+        size_t len = strlen(form->prefix);
         if (!has_prefix(scan, at, form->prefix, len))
             continue;
         size_t end = body_end(scan, at + len, (enum alphabet)form->alphabet, form->max);

@@ -9,8 +9,8 @@
 
 /* Builds the tables of first letters, once per process. */
 void pii_secrets_prepare(void);
-/* False where no known prefix or keyword starts with these two bytes: the usual answer. */
-bool pii_secret_may_start(unsigned char first, unsigned char second);
+/* False where no known prefix or keyword starts with these three bytes: the usual answer. */
+bool pii_secret_may_start(unsigned char first, unsigned char second, unsigned char third);
 /* At the start of a word: a known prefix (ghp_, AKIA, eyJ …), a private key block, or a keyword of
  * prose ("password is …"). Returns the end of what was found, `at` for nothing. */
 size_t pii_find_secret_prefix(struct pii_scan *scan, size_t at);

@@ -287,47 +287,61 @@ void tag_features(const struct tag_token *tokens, size_t count, size_t i,
 
 /* ---- decoding ------------------------------------------------------------------------------ */
 
-/* INSIDE may only follow BEGIN or INSIDE of its own kind. */
-static bool may_follow(unsigned from, unsigned to)
+typedef int8_t bytes8 __attribute__((vector_size(8)));
+typedef int16_t shorts8 __attribute__((vector_size(16)));
+
+/* The label scores of one token: TAG_FEATURES rows of eight bytes added up. 28 x 127 fits into 16
+ * bits. */
+static shorts8 label_scores(const struct tag_model *model, const struct tag_token *tokens,
+                            size_t count, size_t i)
+{
+    uint32_t buckets[TAG_FEATURES];
+    shorts8 sum = {0};
+    tag_features(tokens, count, i, buckets);
+    for (unsigned f = 0; f < TAG_FEATURES; f++) {
+        bytes8 weights;
+        memcpy(&weights, model->weights[buckets[f]], sizeof weights);
+        sum += __builtin_convertvector(weights, shorts8);
+    }
+    return sum;
+}
+
+/* The best label before `to`. INSIDE may only follow BEGIN or INSIDE of its own kind. */
+static unsigned best_before(const struct tag_model *model, const int32_t *scores, unsigned to)
 {
     bool is_inside = to != TAG_OUTSIDE && to % 2 == 0;
-    return !is_inside || from == to || from + 1 == to;
+    unsigned first = is_inside ? to - 1 : 0;
+    unsigned last = is_inside ? to : TAG_COUNT - 1;
+    unsigned best = first;
+    for (unsigned from = first + 1; from <= last; from++) {
+        if (scores[from] + model->moves[from][to] > scores[best] + model->moves[best][to])
+            best = from;
+    }
+    return best;
 }
 
 void tag_decode(const struct tag_model *model, const struct tag_token *tokens, size_t count,
                 size_t first, size_t run, uint8_t *labels)
 {
-    int32_t best[TAG_RUN_MAX][TAG_COUNT];
+    /* Before the run everything is outside. */
+    int32_t before[TAG_COUNT];
+    int32_t now[TAG_COUNT];
     uint8_t from[TAG_RUN_MAX][TAG_COUNT];
 
+    for (unsigned label = 0; label < TAG_COUNT; label++)
+        before[label] = label == TAG_OUTSIDE ? 0 : INT32_MIN / 2;
     for (size_t i = 0; i < run; i++) {
-        uint32_t buckets[TAG_FEATURES];
-        int32_t scores[TAG_LABELS] = {0};
-        tag_features(tokens, count, first + i, buckets);
-        for (unsigned f = 0; f < TAG_FEATURES; f++) {
-            const int8_t *weights = model->weights[buckets[f]];
-            for (unsigned label = 0; label < TAG_LABELS; label++)
-                scores[label] += weights[label];
-        }
+        shorts8 scores = label_scores(model, tokens, count, first + i);
         for (unsigned to = 0; to < TAG_COUNT; to++) {
-            int32_t top = INT32_MIN / 2;
-            uint8_t top_from = 0;
-            for (unsigned previous = 0; previous < TAG_COUNT; previous++) {
-                if ((i == 0 && previous != TAG_OUTSIDE) || !may_follow(previous, to))
-                    continue;
-                int32_t score = (i == 0 ? 0 : best[i - 1][previous]) + model->moves[previous][to];
-                if (score > top) {
-                    top = score;
-                    top_from = (uint8_t)previous;
-                }
-            }
-            best[i][to] = top + scores[to];
-            from[i][to] = top_from;
+            unsigned best = best_before(model, before, to);
+            now[to] = before[best] + model->moves[best][to] + scores[to];
+            from[i][to] = (uint8_t)best;
         }
+        memcpy(before, now, sizeof before);
     }
     unsigned label = 0;
     for (unsigned to = 1; to < TAG_COUNT; to++) {
-        if (best[run - 1][to] > best[run - 1][label])
+        if (before[to] > before[label])
             label = to;
     }
     for (size_t i = run; i-- > 0;) {

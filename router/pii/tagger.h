@@ -70,8 +70,8 @@ struct tag_model {
     const int8_t (*weights)[TAG_LABELS];  /* [TAG_BUCKETS] */
     const int8_t (*moves)[TAG_LABELS];    /* [TAG_LABELS], from, to */
 };
-/* The best labels of one run of active tokens, the first of which is tokens[first]. `margin` (may
- * be NULL) gets how much better each label is than outside, in weight units. */
+/* The best labels of one run of active tokens, the first of which is tokens[first]; run is at most
+ * TAG_RUN_MAX. */
 void tag_decode(const struct tag_model *model, const struct tag_token *tokens, size_t count,
                 size_t first, size_t run, uint8_t *labels);
 
