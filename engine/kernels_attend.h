@@ -34,51 +34,60 @@ static inline struct span visible(const struct sl_attend *attend, uint32_t query
     return span.first < span.end ? span : (struct span){0, 0};
 }
 
-/* Row `row` of the cache as floats; F32 rows are used where they lie. */
-static inline const float *widen_row(enum sl_kv_format format, const void *row, float *out,
-                                     uint32_t dims)
+/* VF_LANES values of a row of the cache, from `dim` on. */
+INLINE vf load_row(enum sl_kv_format format, const void *row, uint32_t dim)
 {
+    typedef int8_t codes __attribute__((vector_size(VF_LANES), aligned(1), may_alias));
     if (format == SL_KV_FORMAT_F32)
-        return row;
-    if (format == SL_KV_FORMAT_F16) {
-        vector_f16_to_f32(out, row, dims);
-        return out;
-    }
-    const struct sl_block_q8_0 *block = row;
-    for (uint32_t i = 0; i < dims; i += SL_BLOCK, block++) {
-        const float d = sl_f16_to_f32(block->d);
-        for (uint32_t j = 0; j < SL_BLOCK; j += VF_LANES) {
-            typedef int8_t codes __attribute__((vector_size(VF_LANES), aligned(1), may_alias));
-            const codes q = *(const codes *)(block->q + j);
-            vf_store(out + i + j, __builtin_convertvector(q, vf) * d);
-        }
-    }
-    return out;
+        return vf_load((const float *)row + dim);
+    if (format == SL_KV_FORMAT_F16)
+        return vf_load_f16((const sl_f16 *)row + dim);
+    const struct sl_block_q8_0 *block = (const struct sl_block_q8_0 *)row + dim / SL_BLOCK;
+    const codes q = *(const codes *)(block->q + dim % SL_BLOCK);
+    return __builtin_convertvector(q, vf) * sl_f16_to_f32(block->d);
 }
+
+#ifdef VF_TRANSPOSE
+static inline void vf_transpose(vf rows[VF_LANES]);
 
 static void turn_keys(const struct sl_attend *attend, uint32_t start, uint32_t count, float *turned)
 {
-    float buffer[SL_HEAD_DIM_MAX];
+    const uint8_t *keys = (const uint8_t *)attend->k + start * attend->k_stride;
+    for (uint32_t i = 0; i < TILE; i += VF_LANES)
+        for (uint32_t dim = 0; dim < attend->head_dim; dim += VF_LANES) {
+            vf rows[VF_LANES]; /* unseen positions are masked later, but must be numbers */
+            for (uint32_t row = 0; row < VF_LANES; row++)
+                rows[row] = i + row < count ? load_row(attend->format,
+                                                       keys + (i + row) * attend->k_stride, dim)
+                                            : vf_set(0);
+            vf_transpose(rows);
+            for (uint32_t j = 0; j < VF_LANES; j++)
+                vf_store(turned + (dim + j) * TILE + i, rows[j]);
+        }
+}
+#else
+static void turn_keys(const struct sl_attend *attend, uint32_t start, uint32_t count, float *turned)
+{
     const uint8_t *row = (const uint8_t *)attend->k + start * attend->k_stride;
-    for (uint32_t i = 0; i < count; i++, row += attend->k_stride) {
-        const float *k = widen_row(attend->format, row, buffer, attend->head_dim);
-        for (uint32_t j = 0; j < attend->head_dim; j++)
-            turned[j * TILE + i] = k[j];
-    }
-    if (count < TILE) /* unseen positions: masked later, but they must be numbers */
+    for (uint32_t i = 0; i < count; i++, row += attend->k_stride)
+        for (uint32_t dim = 0; dim < attend->head_dim; dim += VF_LANES) {
+            const vf k = load_row(attend->format, row, dim);
+            for (uint32_t j = 0; j < VF_LANES; j++)
+                turned[(dim + j) * TILE + i] = k[j];
+        }
+    if (count < TILE) /* unseen positions are masked later, but must be numbers */
         for (uint32_t j = 0; j < attend->head_dim; j++)
             memset(turned + j * TILE + count, 0, (TILE - count) * sizeof *turned);
 }
+#endif
 
-static void widen_values(const struct sl_attend *attend, uint32_t start, uint32_t count, float *v)
+/* `count` rows of the cache from `rows` on, as floats (position, head_dim). */
+static void widen_rows(const struct sl_attend *attend, const uint8_t *rows, size_t stride,
+                       uint32_t count, float *out)
 {
-    const uint8_t *row = (const uint8_t *)attend->v + start * attend->v_stride;
-    for (uint32_t i = 0; i < count; i++, row += attend->v_stride) {
-        const float *values = widen_row(attend->format, row, v, attend->head_dim);
-        if (values != v)
-            memcpy(v, values, attend->head_dim * sizeof *v);
-        v += attend->head_dim;
-    }
+    for (uint32_t i = 0; i < count; i++, out += attend->head_dim)
+        for (uint32_t dim = 0; dim < attend->head_dim; dim += VF_LANES)
+            vf_store(out + dim, load_row(attend->format, rows + i * stride, dim));
 }
 
 /* scores (queries, TILE) = q . turned keys, for `queries` neighbours, a constant after inlining. */
@@ -123,7 +132,7 @@ static inline float weigh(const struct sl_attend *attend, uint32_t query, struct
         sum += values[v];
         vf_store(scores + v * VF_LANES, values[v]);
     }
-    const float shrink = max > before ? expf(before - reference) : 1.0f;
+    const float shrink = max > before ? vf_exp(vf_set(before - reference))[0] : 1.0f;
     attend->max[query] = max;
     attend->sum[query] = attend->sum[query] * shrink + vf_sum(sum);
     return shrink;
@@ -210,14 +219,6 @@ static bool anyone_sees(const struct sl_attend *attend, uint32_t start, uint32_t
     return false;
 }
 
-static void widen_keys(const struct sl_attend *attend, uint32_t start, uint32_t count, float *k)
-{
-    struct sl_attend keys = *attend;
-    keys.v = attend->k;
-    keys.v_stride = attend->k_stride;
-    widen_values(&keys, start, count, k);
-}
-
 static void vector_attend(const struct sl_attend *attend)
 {
     if (attend->head_dim % VF_LANES != 0) { /* heads of 8: only tiny models have them */
@@ -231,9 +232,11 @@ static void vector_attend(const struct sl_attend *attend)
         const uint32_t left = attend->positions - start, count = left < TILE ? left : TILE;
         if (!anyone_sees(attend, start, count))
             continue;
-        widen_values(attend, start, count, values);
+        widen_rows(attend, (const uint8_t *)attend->v + start * attend->v_stride, attend->v_stride,
+                   count, values);
         if (attend->queries < TURN_QUERIES_MIN) {
-            widen_keys(attend, start, count, keys);
+            widen_rows(attend, (const uint8_t *)attend->k + start * attend->k_stride,
+                       attend->k_stride, count, keys);
             attend_rows(attend, start, count, keys, values, scores);
             continue;
         }

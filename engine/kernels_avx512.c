@@ -19,6 +19,7 @@
 #define VF_LANES 16
 #define VF_EXP
 #define VF_QUANTIZE
+#define VF_TRANSPOSE
 #define VF_QUERY_TILE 4
 #include "kernels_attend.h"
 
@@ -42,6 +43,16 @@ static inline float vf_sum(vf x)
 static inline float vf_largest(vf x)
 {
     return _mm512_reduce_max_ps((__m512)x);
+}
+
+static inline void vf_transpose(vf rows[VF_LANES])
+{
+    __m512i r[16];
+    for (int i = 0; i < 16; i++)
+        r[i] = (__m512i)rows[i];
+    transpose(r);
+    for (int i = 0; i < 16; i++)
+        rows[i] = (vf)r[i];
 }
 
 /* As the portable one; vscalefps multiplies by 2^n for any n, so results that are subnormal, zero

@@ -8,7 +8,7 @@
  *     vf_load_f16(const sl_f16 *)   VF_LANES halves, widened
  *     vf_store_f16(sl_f16 *, vf)    the other way, ties to even
  *     vf_sum(vf), vf_largest(vf)    across lanes: every CPU has its own shuffles
- *     VF_EXP, VF_QUANTIZE           optional: the file has these two of its own
+ *     VF_EXP, VF_QUANTIZE, VF_TRANSPOSE   optional: the file has vf_exp, a quantize, vf_transpose
  *
  * Rows of any length: the rest of a row is copied through a register-sized buffer, so that the last
  * lanes see the same arithmetic as the others. These files are compiled with -ffp-contract=fast:

@@ -158,7 +158,7 @@ static inline __attribute__((always_inline)) void prefetch_rows(const struct sl_
     const uint32_t rows = left < SL_PANEL_ROWS ? left : SL_PANEL_ROWS;
     const uint8_t *data = matrix->data + first * matrix->row_bytes;
     for (size_t at = 0; at < rows * matrix->row_bytes; at += 64)
-        __builtin_prefetch(data + at, 0, 2);
+        __builtin_prefetch(data + at);
 }
 
 /* Row groups [begin, end) of one job. */
