@@ -204,6 +204,10 @@ enum sl_err sl_cloud_provider_check(const struct sl_cloud_provider_config *confi
     if (config->key_env != NULL && config->key_file != NULL)
         return sl_error_set_param(error, SL_ERR_INVALID, "key_file",
                                   "expected one source of the key, found key_env too");
+    /* Another form would be taken as the name of a file with a key. */
+    if (config->pinned_public_key != NULL && strncmp(config->pinned_public_key, "sha256//", 8) != 0)
+        return sl_error_set_param(error, SL_ERR_INVALID, "pinned_public_key",
+                                  "expected sha256// and the base64 hash of the public key");
     if (!(config->breaker_failure_ratio >= 0 && config->breaker_failure_ratio <= 1))
         return sl_error_set_param(error, SL_ERR_INVALID, "breaker_failure_ratio",
                                   "expected a share between 0 and 1");
@@ -328,9 +332,8 @@ enum sl_breaker_state sl_cloud_breaker_state(struct sl_cloud *cloud, const char 
 
 bool sl_cloud_would_try(struct sl_cloud *cloud, const struct sl_cloud_target *target)
 {
-    return !cloud->is_disabled &&
-           sl_provider_states_would_admit(cloud->states, target->provider, target->model,
-                                          sl_monotonic_ms());
+    return !cloud->is_disabled && sl_provider_states_would_admit(cloud->states, target->provider,
+                                                                 target->model, sl_monotonic_ms());
 }
 
 bool sl_cloud_budget_allows(struct sl_cloud *cloud, const char *app,

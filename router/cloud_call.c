@@ -126,20 +126,46 @@ static bool wait_until(struct sl_call *call, uint64_t until_ms)
 
 enum next_step { NEXT_SERVED, NEXT_FAIL, NEXT_SAME_TARGET, NEXT_OTHER_TARGET };
 
+static uint32_t retries_allowed(const struct sl_attempt *attempt, bool has_fallback)
+{
+    const struct sl_cloud_provider_config *config = attempt->plan.target->provider;
+    uint32_t most = config->retries_max;
+    switch (sl_outcome_rule(attempt->outcome)->retry) {
+    case SL_RETRY_NEVER:
+        return 0;
+    case SL_RETRY_IF_ALONE:
+        return has_fallback || most == 0 ? 0 : 1;
+    case SL_RETRY_YES:
+        break;
+    }
+    /* Who is throttled gains little by insisting. */
+    if (attempt->outcome == SL_CLOUD_RATE_LIMITED && has_fallback && most > 1)
+        return 1;
+    return most;
+}
+
+static uint64_t backoff_ms(const struct sl_call *call, const struct sl_attempt *attempt)
+{
+    const struct sl_cloud_provider_config *config = attempt->plan.target->provider;
+    uint64_t jitter_ms =
+        sl_backoff_ms(config->backoff_ms, config->backoff_max_ms, call->retries, random_u32());
+    /* A throttle counts requests in a window of time, so here a lucky draw of nothing is no luck.
+     */
+    if (attempt->outcome == SL_CLOUD_RATE_LIMITED)
+        jitter_ms += 2 * (uint64_t)sl_backoff_ms(config->backoff_ms, config->backoff_max_ms,
+                                                 call->retries, UINT32_MAX);
+    return jitter_ms;
+}
+
 /* How long to wait before the same target is asked again; false where it is not asked again. */
 static bool retry_wait_ms(struct sl_call *call, const struct sl_attempt *attempt, bool has_fallback,
                           uint64_t now_ms, uint64_t *wait_ms)
 {
-    const struct sl_outcome_rule *rule = sl_outcome_rule(attempt->outcome);
     const struct sl_cloud_provider_config *config = attempt->plan.target->provider;
-    uint32_t retries_max = rule->retry == SL_RETRY_IF_ALONE ? 1 : config->retries_max;
-    if (rule->retry == SL_RETRY_NEVER || (rule->retry == SL_RETRY_IF_ALONE && has_fallback) ||
-        call->retries >= retries_max || call->retries >= config->retries_max ||
-        attempt->status.forbids_retry || attempt->failure.forbids_retry || attempt->plan.is_probe ||
-        attempt->plan.is_hedge)
+    if (call->retries >= retries_allowed(attempt, has_fallback) || attempt->status.forbids_retry ||
+        attempt->failure.forbids_retry || attempt->plan.is_probe || attempt->plan.is_hedge)
         return false;
-    *wait_ms =
-        sl_backoff_ms(config->backoff_ms, config->backoff_max_ms, call->retries, random_u32());
+    *wait_ms = backoff_ms(call, attempt);
     if (attempt->status.has_retry_after) {
         *wait_ms = attempt->status.retry_after_ms;
         if (has_fallback && *wait_ms > config->retry_after_max_ms)

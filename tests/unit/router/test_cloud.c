@@ -93,6 +93,10 @@ START_TEST(http_to_another_host_is_no_provider)
         config.base_url = urls[i].url;
         ck_assert_msg(sl_cloud_provider_check(&config, &error) == urls[i].err, "%s", urls[i].url);
     }
+    config.base_url = "https://api.example/v1";
+    config.pinned_public_key = "/etc/key.pem";
+    ck_assert_int_eq(sl_cloud_provider_check(&config, &error), SL_ERR_INVALID);
+    config.pinned_public_key = NULL;
     config.base_url = "http://api.example/v1";
     config.allows_plaintext = true;
     ck_assert_int_eq(sl_cloud_provider_check(&config, &error), SL_OK);
@@ -455,6 +459,31 @@ START_TEST(only_rate_limits_are_told_as_one)
 }
 END_TEST
 
+/* The real waits: at most 4 requests in any 3 s, at most 6 in all, though the fallback is throttled
+ * too. */
+START_TEST(throttled_providers_are_not_hammered)
+{
+    uint64_t at_ms[8];
+    struct sl_cloud_provider_config defaults;
+    sl_cloud_provider_defaults(&defaults);
+    fixture.primary.backoff_ms = fixture.backup.backoff_ms = defaults.backoff_ms;
+    fixture.primary.backoff_max_ms = fixture.backup.backoff_max_ms = defaults.backoff_max_ms;
+    fixture.targets[1].model = "mock-429+echo";
+    ck_assert_int_eq(ask("mock-429"), SL_ERR_RATE_LIMIT);
+    json_t *log = mock_cloud_requests(&fixture.mock);
+    json_t *requests = json_object_get(log, "requests");
+    size_t count = json_array_size(requests);
+    ck_assert_uint_ge(count, 3);
+    ck_assert_uint_le(count, 6);
+    for (size_t i = 0; i < count; i++)
+        at_ms[i] =
+            (uint64_t)json_integer_value(json_object_get(json_array_get(requests, i), "at_ms"));
+    for (size_t i = 0; i + 4 < count; i++)
+        ck_assert_uint_gt(at_ms[i + 4] - at_ms[i], 3000);
+    json_decref(log);
+}
+END_TEST
+
 /* ---- Network ---- */
 
 START_TEST(a_dead_provider_makes_the_network_offline_and_a_probe_ends_it)
@@ -559,6 +588,7 @@ int main(void)
     tcase_add_loop_test(tcase, a_slow_first_token_is_hedged, 0, ASKING_COUNT - 1);
     tcase_add_test(tcase, every_breaker_open_means_unavailable_with_a_time);
     tcase_add_test(tcase, only_rate_limits_are_told_as_one);
+    tcase_add_test(tcase, throttled_providers_are_not_hammered);
     tcase_add_test(tcase, a_dead_provider_makes_the_network_offline_and_a_probe_ends_it);
     tcase_add_test(tcase, no_cloud_means_no_connection);
     tcase_add_test(tcase, stopping_ends_calls_with_a_word_of_their_own);
