@@ -5,12 +5,15 @@
  * typo at least 95 %, false hits at most 0.3 % over all pairs that must not hit, none for
  * antonym_swap.
  *
+ * A third test changes every `a` in ways that change what is asked (a word lost, added, doubled,
+ * moved; a digit changed) and demands that the verifier refuses each.
+ *
  * The second table asks again with the same meaning claimed for both texts of every pair, as if the
  * caller's model had been sure of it each time: what the verifier alone would still let through. It
  * gates only paraphrase_noarg: the claim is wrong for the kinds that must miss.
  * SLUICE_SHOW_MISSES=1 lists misses.
  */
-#include "sluice/cache.h"
+#include "similar_words.h"
 #include "test_support.h"
 
 #include <jansson.h>
@@ -223,12 +226,136 @@ START_TEST(a_claimed_meaning_is_still_checked_by_the_verifier)
 }
 END_TEST
 
+/* ---- mutations ------------------------------------------------------------------------------ */
+
+static enum sl_cache_match judge(const char *a, const char *b)
+{
+    static const uint64_t key[2] = {3, 4};
+    static struct similar_text text[2];
+    static struct words_view view[2];
+    static uint8_t bytes[2][WORDS_BYTES_MAX];
+    const char *const from[2] = {a, b};
+    for (int i = 0; i < 2; i++) {
+        if (!similar_text_parse(&text[i], sl_slice_of(from[i])))
+            return SL_CACHE_MATCH_NONE;
+        size_t len = similar_words_write(key, &text[i], bytes[i]);
+        ck_assert(similar_words_read((struct sl_slice){(const char *)bytes[i], len}, &view[i]));
+    }
+    return similar_verify(&view[0], &view[1], false);
+}
+
+static void join(char *const *words, size_t count, char *out, size_t size)
+{
+    size_t len = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < count && len < size; i++)
+        len += (size_t)snprintf(out + len, size - len, "%s%s", i > 0 ? " " : "", words[i]);
+}
+
+enum mutation { WORD_LOST, WORD_ADDED, WORD_DOUBLED, WORDS_MOVED, DIGIT_CHANGED, MUTATIONS };
+static const char *const mutation_names[MUTATIONS] = {"word lost", "word added", "word doubled",
+                                                      "words moved", "digit changed"};
+
+/* Changes the text at word `at`; false where that changes nothing that counts: politeness, marks,
+ * neighbours that are equal. */
+static bool mutate(char **words, size_t count, size_t at, enum mutation mutation, char *out,
+                   size_t size)
+{
+    char *changed[TEXT_WORDS_MAX + 2];
+    static char digit_word[256];
+    size_t to = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (i == at && mutation == WORD_LOST)
+            continue;
+        if (i == at && mutation == WORD_ADDED)
+            changed[to++] = (char *)(uintptr_t) "not";
+        if (i == at && mutation == WORD_DOUBLED)
+            changed[to++] = words[i];
+        changed[to++] = words[i];
+    }
+    if (mutation == WORDS_MOVED) {
+        if (at + 1 >= count || strcasecmp(words[at], words[at + 1]) == 0)
+            return false;
+        changed[at] = words[at + 1];
+        changed[at + 1] = words[at];
+    }
+    if (mutation == DIGIT_CHANGED) {
+        size_t digit = strcspn(words[at], "0123456789");
+        if (words[at][digit] == '\0')
+            return false;
+        snprintf(digit_word, sizeof digit_word, "%s", words[at]);
+        digit_word[digit] = (char)('0' + (digit_word[digit] - '0' + 1) % 10);
+        changed[at] = digit_word;
+    }
+    join(changed, to, out, size);
+    return true;
+}
+
+/* Words that the normal form leaves out, or whose loss it can't see. */
+static bool is_content(const char *word)
+{
+    static const char *const polite[] = {"please", "thanks", "hey", "hi", "hello", NULL};
+    bool has_letter = false;
+    char bare[256];
+    size_t len = 0;
+    for (const char *at = word; *at != '\0' && len + 1 < sizeof bare; at++)
+        if ((*at & 0x80) != 0 || strchr(".,;:!?\"'", *at) == NULL) {
+            bare[len++] = *at;
+            has_letter = true;
+        }
+    bare[len] = '\0';
+    for (size_t i = 0; polite[i] != NULL; i++)
+        if (strcasecmp(bare, polite[i]) == 0)
+            return false;
+    return has_letter;
+}
+
+START_TEST(every_change_of_what_is_asked_is_refused)
+{
+    unsigned tried[MUTATIONS] = {0};
+    unsigned accepted[MUTATIONS] = {0};
+    load_pairs(sl_test_reference("data/cache_pairs.jsonl"));
+    for (size_t row = 0; row < pair_count; row += 3) {
+        char *words[TEXT_WORDS_MAX];
+        char copy[TEXT_BYTES_MAX];
+        char changed[TEXT_BYTES_MAX * 2];
+        size_t count = 0;
+        snprintf(copy, sizeof copy, "%s", pairs[row].a);
+        for (char *word = strtok(copy, " "); word != NULL && count < TEXT_WORDS_MAX;
+             word = strtok(NULL, " "))
+            words[count++] = word;
+        for (size_t at = 0; at < count; at++)
+            for (int mutation = 0; mutation < MUTATIONS; mutation++) {
+                if (!is_content(words[at]) ||
+                    (mutation == WORDS_MOVED && at + 1 < count && !is_content(words[at + 1])) ||
+                    !mutate(words, count, at, (enum mutation)mutation, changed, sizeof changed))
+                    continue;
+                tried[mutation]++;
+                if (judge(pairs[row].a, changed) == SL_CACHE_MATCH_NONE)
+                    continue;
+                accepted[mutation]++;
+                printf("  accepted (%s): %s | %s\n", mutation_names[mutation], pairs[row].a,
+                       changed);
+            }
+    }
+    printf("%-16s %8s %8s\n", "mutation", "tried", "accepted");
+    for (int mutation = 0; mutation < MUTATIONS; mutation++)
+        printf("%-16s %8u %8u\n", mutation_names[mutation], tried[mutation], accepted[mutation]);
+    for (int mutation = 0; mutation < MUTATIONS; mutation++) {
+        ck_assert_uint_gt(tried[mutation], 0);
+        ck_assert_uint_eq(accepted[mutation], 0);
+    }
+    free_pairs();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("cache_pairs");
     TCase *tcase = tcase_create("cache_pairs");
     tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, surface_and_typo_hit_and_different_requests_do_not);
+    tcase_add_test(tcase, every_change_of_what_is_asked_is_refused);
     tcase_add_test(tcase, a_claimed_meaning_is_still_checked_by_the_verifier);
     suite_add_tcase(suite, tcase);
     return sl_test_main(suite);
