@@ -17,6 +17,7 @@
  * Invariants: records[i] is immutable once record_count > i; the last record has kind SL_EVENT_END.
  */
 #include "generation.h"
+#include "speculate.h"
 
 #include "sluice/checked.h"
 #include "sluice/clock.h"
@@ -196,6 +197,7 @@ enum sl_err sl_generation_create(const struct sl_generation_context *context,
         generation->scores[idx] = NAN;
     generation->count = prompt->count;
     generation->end_token = SL_TOKEN_NONE;
+    generation->speculation.length = SL_DRAFT_FIRST;
     sl_kv_begin(&generation->sequence, generation->pages, generation->pages_reserved);
     *out = generation;
     return SL_OK;

@@ -48,6 +48,7 @@ struct sl_record {
 
 /* Prompt look-up: where it stands with this sequence (speculate.c). */
 struct sl_speculation {
+    uint32_t length;  /* tokens of the next guess */
     uint32_t pause;   /* steps before the next try */
     uint32_t penalty; /* the pause after the next failure */
 };

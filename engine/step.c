@@ -61,9 +61,10 @@ static void draft(struct sl_generation *generation)
         return;
     }
     const uint32_t room = generation->prompt_count + generation->tokens_max - generation->count - 1;
-    generation->drafted = sl_speculate_draft(generation->ids, generation->count,
-                                             room < SL_DRAFT_MAX ? room : SL_DRAFT_MAX,
-                                             generation->ids + generation->count);
+    const uint32_t most = generation->speculation.length;
+    generation->drafted =
+        sl_speculate_draft(generation->ids, generation->count, room < most ? room : most,
+                           generation->ids + generation->count);
 }
 
 static uint32_t count_in_state(const struct sl_scheduler *scheduler, enum sl_generation_state state)
@@ -275,14 +276,20 @@ static enum sl_finish read_prompt_row(struct sl_scheduler *scheduler,
     return generate_token(scheduler, generation, logits);
 }
 
-/* Remembers how a guess went: a pause that doubles after a failure. */
-static void judge_draft(struct sl_generation *generation, bool was_right)
+/* Learns from a guess of which `right` tokens were right: longer guesses after right ones, shorter
+ * ones and a pause that doubles after wrong ones. */
+static void judge_draft(struct sl_generation *generation, uint32_t right)
 {
     struct sl_speculation *speculation = &generation->speculation;
-    if (was_right) {
+    if (right == generation->drafted) {
+        speculation->length += speculation->length < SL_DRAFT_MAX;
         speculation->penalty = 0;
         return;
     }
+    if (2 * right < generation->drafted && speculation->length > 1)
+        speculation->length--;
+    if (right > 0)
+        return;
     speculation->penalty = speculation->penalty == 0 ? 2 : 2 * speculation->penalty;
     if (speculation->penalty > SPECULATION_PAUSE_MAX)
         speculation->penalty = SPECULATION_PAUSE_MAX;
@@ -299,11 +306,8 @@ static enum sl_finish read_answer_row(struct sl_scheduler *scheduler,
     const int32_t guess = is_guessed ? generation->ids[generation->count] : SL_TOKEN_NONE;
     generation->computed++;
     const enum sl_finish finish = generate_token(scheduler, generation, logits);
-    if (is_guessed && finish == SL_FINISH_NONE) {
+    if (is_guessed && finish == SL_FINISH_NONE)
         *more = generation->ids[generation->count - 1] == guess;
-        if (row == 0)
-            judge_draft(generation, *more);
-    }
     return finish;
 }
 
@@ -355,8 +359,10 @@ static void read_span(struct sl_scheduler *scheduler, uint32_t idx, struct row_s
         finish = is_prompt ? read_prompt_row(scheduler, generation, position, logits)
                            : read_answer_row(scheduler, generation, row, logits, &more);
     }
-    end_span(scheduler, generation,
-             (uint64_t)(generation->count - count_before) * SL_SERVICE_GENERATED);
+    const uint32_t generated = generation->count - count_before;
+    if (!is_prompt && generation->drafted > 0 && finish == SL_FINISH_NONE)
+        judge_draft(generation, generated - 1);
+    end_span(scheduler, generation, (uint64_t)generated * SL_SERVICE_GENERATED);
     if (finish != SL_FINISH_NONE)
         sl_scheduler_finish(scheduler, generation, finish);
 }
