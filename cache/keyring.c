@@ -101,10 +101,23 @@ static enum sl_err add_body(struct keyring *keyring, uint32_t id, const uint8_t 
     return SL_OK;
 }
 
+/* The number in "body 12 ", or 0. */
+static uint32_t parse_body_id(struct sl_slice head)
+{
+    struct sl_slice word = SL_SLICE("body ");
+    uint32_t id = 0;
+    if (!sl_slice_starts_with(head, word) || head.len > word.len + 10)
+        return 0;
+    size_t at = word.len;
+    while (at < head.len && head.data[at] >= '0' && head.data[at] <= '9')
+        id = id * 10 + (uint32_t)(head.data[at++] - '0');
+    return at + 1 == head.len && head.data[at] == ' ' ? id : 0;
+}
+
 /* One line without its end. False where it is not understood. */
 static bool parse_line(struct keyring *keyring, struct sl_slice line, bool *has_index)
 {
-    static const size_t hex_len = 2 * KEY_BYTES;
+    static const size_t hex_len = (size_t)2 * KEY_BYTES;
     uint8_t bytes[KEY_BYTES];
     bool is_good = false;
     if (line.len < hex_len ||
@@ -112,19 +125,13 @@ static bool parse_line(struct keyring *keyring, struct sl_slice line, bool *has_
                        KEY_BYTES))
         return false;
     struct sl_slice head = {line.data, line.len - hex_len};
-    unsigned id = 0;
+    uint32_t id = parse_body_id(head);
     if (sl_slice_equal_text(head, "index ") && !*has_index) {
         memcpy(keyring->index, bytes, KEY_BYTES);
         is_good = *has_index = true;
-    } else if (sl_slice_starts_with(head, SL_SLICE("body ")) && head.len < 17 &&
-               keyring->body_count < KEYRING_BODY_KEYS_MAX) {
-        int used = 0;
-        char text[20];
-        memcpy(text, head.data, head.len);
-        text[head.len] = '\0';
-        is_good = sscanf(text, "body %9u %n", &id, &used) == 1 && (size_t)used == head.len &&
-                  id > 0 && keyring_cipher(keyring, id) == NULL &&
-                  add_body(keyring, id, bytes, NULL) == SL_OK;
+    } else if (id > 0 && keyring->body_count < KEYRING_BODY_KEYS_MAX) {
+        is_good =
+            keyring_cipher(keyring, id) == NULL && add_body(keyring, id, bytes, NULL) == SL_OK;
     }
     sl_wipe(bytes, sizeof bytes);
     return is_good;

@@ -33,6 +33,7 @@
 #define DOWN_MS_MIN 250
 #define DOWN_MS_MAX 8000 /* how late a returned server is noticed */
 #define DRAIN_MS_MAX 2000
+#define KEEP_S_MAX INT64_C(31536000) /* a year: longer than any cache means */
 #define SCAN_COUNT "500"
 #define KEY_PREFIX "slc1:"
 #define NAME_BYTES (sizeof KEY_PREFIX - 1 + sizeof(struct sl_cache_key))
@@ -210,8 +211,8 @@ static void send_record(struct shared *shared, const struct record *record)
         record_label_write(&record->label, key_id, value);
         memcpy(value + RECORD_LABEL_BYTES, sealed, sealed_len);
         name_of(&record->label.key, name);
-        int64_t keep_s = left_s < 365 * 86400 ? left_s + shared->cache->config.stale_keep_s
-                                              : 365 * 86400; /* the server's clock is 64 bit ms */
+        int64_t keep_s = left_s < KEEP_S_MAX ? left_s + shared->cache->config.stale_keep_s
+                                             : KEEP_S_MAX; /* the server's clock is 64 bit ms */
         int ttl_len = snprintf(ttl, sizeof ttl, "%lld", (long long)keep_s);
         const char *argv[] = {"SET", name, (const char *)value, "EX", ttl};
         const size_t lens[] = {3, sizeof name, RECORD_LABEL_BYTES + sealed_len, 2, (size_t)ttl_len};
@@ -288,7 +289,7 @@ static bool purge_name(struct shared *shared, const struct filter_tags *tags,
 /* One step of SCAN: purges what it names and moves the cursor. False: away, or the end. */
 static bool purge_step(struct shared *shared, const struct filter_tags *tags, char cursor[24])
 {
-    const char *argv[] = {"SCAN", cursor, "MATCH", KEY_PREFIX "*", "COUNT", SCAN_COUNT};
+    const char *argv[] = {"SCAN", cursor, "MATCH", (KEY_PREFIX "*"), "COUNT", SCAN_COUNT};
     const size_t lens[] = {4, strlen(cursor), 5, sizeof KEY_PREFIX, 5, sizeof SCAN_COUNT - 1};
     redisReply *reply = command(shared, &shared->purger, 6, argv, lens);
     bool goes_on = reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&

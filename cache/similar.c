@@ -37,7 +37,7 @@ enum signature_type { SIGNATURE_ALL, SIGNATURE_WITHOUT, SIGNATURE_MEANING };
 /* ---- signatures ----------------------------------------------------------------------------- */
 
 struct signature_input {
-    uint8_t bytes[sizeof(struct sl_cache_key) + 3 + 8 * TEXT_WORDS_MAX];
+    uint8_t bytes[sizeof(struct sl_cache_key) + 3 + sizeof(uint64_t) * TEXT_WORDS_MAX];
     size_t len;
 };
 

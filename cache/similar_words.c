@@ -105,7 +105,7 @@ bool similar_words_read(struct sl_slice bytes, struct words_view *view)
     for (size_t i = 0; i < view->count; i++) {
         struct word_view *word = &view->words[i];
         if (end - at < WORD_HEAD_BYTES || at[8] > WORD_UNIT || at[11] > WORD_LETTERS_MAX ||
-            end - at - WORD_HEAD_BYTES < 4 * at[11])
+            end - at - WORD_HEAD_BYTES < 4L * at[11])
             return false;
         *word = (struct word_view){.hash = get_number(at, 8),
                                    .class = (enum word_class)at[8],

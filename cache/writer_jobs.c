@@ -220,7 +220,7 @@ void writer_run_job(struct writer *writer, struct writer_item *item)
 static void push_job(struct writer *writer, struct job *job)
 {
     while (sl_queue_push(writer->queue, &job->item) == SL_QUEUE_FULL) {
-        struct timespec pause = {.tv_nsec = PUSH_RETRY_MS * 1000000};
+        struct timespec pause = {.tv_nsec = PUSH_RETRY_MS * 1000000L};
         nanosleep(&pause, NULL);
     }
 }
