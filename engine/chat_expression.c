@@ -219,6 +219,16 @@ struct sl_value sl_interp_attribute(struct sl_interp *interp, struct sl_value ob
         if (!sl_interp_has_method(object, name))
             found = sl_dict_get_text(object.dict, name);
         break;
+    case SL_VALUE_LIST:
+        if (object.list->is_group && sl_slice_equal_text(name, "grouper"))
+            found = &object.list->items[0];
+        if (object.list->is_group && sl_slice_equal_text(name, "list"))
+            found = &object.list->items[1];
+        break;
+    case SL_VALUE_CALLABLE:
+        if (object.callable->kind == SL_CALL_MACRO && sl_slice_equal_text(name, "name"))
+            return sl_value_text(object.callable->name);
+        break;
     default:
         break;
     }

@@ -786,6 +786,7 @@ static struct sl_value filter_groupby(struct sl_interp *interp, struct sl_value 
             if (group == NULL || members == NULL)
                 break;
             group->is_tuple = true;
+            group->is_group = true;
             if (!add(interp, group, path_of(interp, item, *attribute)) ||
                 !add(interp, group, sl_value_list(members)) ||
                 !add(interp, groups, sl_value_list(group)))

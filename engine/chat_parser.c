@@ -656,8 +656,9 @@ static struct sl_node *parse_target(struct parser *parser)
         return NULL;
     tuple->list = first;
     struct sl_node **last = &first->next;
-    while (accept_operator(parser, ",") && parser->at->kind == SL_CHAT_NAME) {
-        if (is_name(parser, "in"))
+    while (accept_operator(parser, ",")) {
+        if (!is_operator(parser, "(") &&
+            (parser->at->kind != SL_CHAT_NAME || is_name(parser, "in")))
             break;
         *last = parse_one_target(parser);
         if (*last == NULL)

@@ -177,6 +177,8 @@ static bool set_rest(struct sl_interp *interp, const struct sl_callable *macro,
     struct sl_list *varargs = sl_list_create(interp->arena, 0);
     struct sl_dict *kwargs = sl_dict_create(interp->arena);
     bool fits = varargs != NULL && kwargs != NULL;
+    if (fits)
+        varargs->is_tuple = true;
     for (size_t i = parameter_count; fits && i < arguments->positional->count; i++)
         fits = sl_list_add(interp->arena, varargs, arguments->positional->items[i]);
     for (size_t i = 0; fits && i < arguments->named->count; i++) {

@@ -10,6 +10,8 @@
 
 #include <utf8proc.h>
 
+#define SHARP_S 0xDF
+
 struct sl_value sl_text_copy(struct sl_interp *interp, struct sl_slice text)
 {
     char *copy = sl_arena_dup(interp->arena, text);
@@ -131,6 +133,10 @@ struct sl_value sl_text_map(struct sl_interp *interp, struct sl_slice text, cons
         size_t step = sl_utf8_decode(text.data + at, text.len - at, &cp);
         uint32_t to = map_character(cp, how, at == 0, starts_word);
         starts_word = (sl_unicode_flags(cp) & SL_UNICODE_LETTER) == 0;
+        if (cp == SHARP_S && to != cp) { /* the one common letter whose upper case is two */
+            mapped[len++] = 'S';
+            to = how[0] == 'u' || how[0] == 's' ? 'S' : 's';
+        }
         len += sl_utf8_encode(to, mapped + len);
         at += step;
     }

@@ -58,6 +58,7 @@ struct sl_list {
     size_t count;
     size_t capacity;
     bool is_tuple;
+    bool is_group; /* of groupby: a tuple whose items have names, `grouper` and `list` */
 };
 
 struct sl_pair {

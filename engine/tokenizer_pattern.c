@@ -339,6 +339,9 @@ struct text {
     const uint32_t *chars;
     uint32_t begin;
     uint32_t end;
+    const struct char_class *run; /* the run of a class that was measured last, [from, to) */
+    uint32_t run_from;
+    uint32_t run_to;
 };
 
 #define NO_MATCH UINT32_MAX
@@ -364,11 +367,11 @@ static bool is_word(const struct text *text, uint32_t position)
            cp == '_';
 }
 
-static uint32_t match_sequence(const struct text *text, const struct element *element,
+static uint32_t match_sequence(struct text *text, const struct element *element,
                                uint32_t position);
 
 /* The end of the first alternative that matches at `position`. */
-static uint32_t match_alternatives(const struct text *text, const struct alternative *alternative,
+static uint32_t match_alternatives(struct text *text, const struct alternative *alternative,
                                    uint32_t position)
 {
     for (; alternative != NULL; alternative = alternative->next) {
@@ -379,10 +382,37 @@ static uint32_t match_alternatives(const struct text *text, const struct alterna
     return NO_MATCH;
 }
 
-static uint32_t match_group(const struct text *text, const struct element *element,
-                            uint32_t position)
+/* Where the run of `set` at `position` ends. Kept, since patterns that cut numbers from the right
+ * look to the end of the same run from each of its places. */
+static uint32_t run_end(struct text *text, const struct char_class *set, uint32_t position)
+{
+    if (text->run == set && position >= text->run_from && position <= text->run_to)
+        return text->run_to;
+    text->run = set;
+    text->run_from = position;
+    text->run_to = position;
+    while (text->run_to < text->end && class_has(set, text->chars[text->run_to]))
+        text->run_to++;
+    return text->run_to;
+}
+
+/* Is the group just "so many of one class"? */
+static bool is_block(const struct element *element)
+{
+    const struct element *only = element->body->first;
+    return element->body->next == NULL && only != NULL && only->next == NULL &&
+           only->kind == CLASS && only->min == only->max && only->min > 0 &&
+           element->max == REPEAT_MAX;
+}
+
+static uint32_t match_group(struct text *text, const struct element *element, uint32_t position)
 {
     uint32_t count = 0;
+    if (is_block(element)) {
+        const struct element *only = element->body->first;
+        uint32_t run = run_end(text, &only->set, position) - position;
+        return run / only->min >= element->min ? position + run - run % only->min : NO_MATCH;
+    }
     while (count < element->max) {
         uint32_t end = match_alternatives(text, element->body, position);
         if (end == NO_MATCH || end == position)
@@ -394,7 +424,7 @@ static uint32_t match_group(const struct text *text, const struct element *eleme
 }
 
 /* As many as there are, then fewer until the rest of the sequence matches. */
-static uint32_t match_class(const struct text *text, const struct element *element,
+static uint32_t match_class(struct text *text, const struct element *element,
                             uint32_t position)
 {
     uint32_t last = position;
@@ -413,7 +443,7 @@ static uint32_t match_class(const struct text *text, const struct element *eleme
     }
 }
 
-static uint32_t match_sequence(const struct text *text, const struct element *element,
+static uint32_t match_sequence(struct text *text, const struct element *element,
                                uint32_t position)
 {
     for (; element != NULL; element = element->next) {
@@ -477,7 +507,7 @@ static uint32_t next_start(const struct sl_pattern *pattern, const struct text *
 enum sl_err sl_pattern_split(const struct sl_pattern *pattern, const uint32_t *chars,
                              uint32_t begin, uint32_t end, struct sl_positions *pieces)
 {
-    struct text text = {chars, begin, end};
+    struct text text = {.chars = chars, .begin = begin, .end = end};
     uint32_t piece = begin; /* where the piece now read began */
     uint32_t position = begin;
     while (position < end) {
