@@ -4,13 +4,11 @@
  * whose gate opens when the decision is final. Runs on the request's own thread.
  *
  * Invariants: 1. The head is sent once, before the gate opens. 2. After the head nothing is
- * discarded: a failure is an error event and a cut, never a clean end.
+ * discarded: a failure is an error event and no closing mark.
  */
 #include "sluice/request.h"
 
 #include "pipeline.h"
-#include "sluice/clock.h"
-#include "sluice/log.h"
 
 /* What may wait behind the gate or for a slow client. A whole cached answer is written at once, so
  * this follows the cap of answers: framing of small pieces can triple them. */
@@ -67,9 +65,15 @@ static void cut_stream(struct sl_request *req, const struct sl_error *error)
 {
     struct sl_buf *scratch = &req->respond.body;
     sl_buf_reset(scratch);
-    if (req->api->stream_error(req, error, scratch) != SL_OK || write_bytes(req, scratch) != SL_OK)
-        SL_LOG_DEBUG("router", "the error event could not be sent");
-    sl_out_abort(req->out);
+    enum sl_err err = req->api->stream_error(req, error, scratch);
+    if (err == SL_OK)
+        err = write_bytes(req, scratch);
+    /* A reset could overtake the error event, so the connection ends in order; what tells the
+     * client is the event and the missing closing mark. */
+    if (err == SL_OK)
+        sl_out_end(req->out);
+    else
+        sl_out_abort(req->out);
 }
 
 void sl_request_finish_stream(struct sl_request *req)

@@ -277,7 +277,7 @@ void sl_request_open_stream(struct sl_request *req);
 /* Throws away what is held behind the gate. */
 void sl_request_discard_stream(struct sl_request *req);
 /* For stage respond: brings the stream to its end. Opens it and replays `answer` where nothing was
- * sent yet; a failure after the head is an error event and a cut. */
+ * sent yet; a failure after the head is an error event without a closing mark. */
 void sl_request_finish_stream(struct sl_request *req);
 
 /* ---- describing ---- */
