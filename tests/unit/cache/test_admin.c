@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cache_test.h"
 
+#include <sys/stat.h>
+
 static void put_made(struct sl_cache *cache, uint64_t number, const char *app, const char *model,
                      const char *policy, int64_t now_s)
 {
@@ -93,6 +95,32 @@ START_TEST(a_purge_by_another_process_reaches_the_memory_too)
     ck_assert(!is_there(gateway, 1));
     ck_assert_uint_eq(stats_of(gateway).entries, 0);
     sl_cache_close(gateway);
+}
+END_TEST
+
+static off_t size_of(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 ? info.st_size : 0;
+}
+
+START_TEST(a_purge_gives_the_disk_its_room_back)
+{
+    struct cache_place place = new_place();
+    struct sl_cache *cache = open_at(&place);
+    char wal[128];
+    char body[4000];
+    snprintf(wal, sizeof wal, "%s-wal", place.path);
+    memset(body, 'x', sizeof body - 1);
+    body[sizeof body - 1] = '\0';
+    for (uint64_t i = 0; i < 500; i++)
+        put_text(cache, i, body);
+    flush(cache);
+    ck_assert_int_gt(size_of(place.path) + size_of(wal), 2000000);
+    ck_assert_uint_eq(purge(cache, &(struct sl_cache_filter){.app = SL_SLICE("app")}), 500);
+    ck_assert_int_lt(size_of(place.path), 200000);
+    ck_assert_int_eq(size_of(wal), 0);
+    sl_cache_close(cache);
 }
 END_TEST
 
@@ -231,6 +259,7 @@ int main(void)
     tcase_add_test(tcase, each_condition_of_a_purge_takes_its_entries_only);
     tcase_add_test(tcase, a_purge_sees_puts_that_are_not_committed_yet);
     tcase_add_test(tcase, a_purge_by_another_process_reaches_the_memory_too);
+    tcase_add_test(tcase, a_purge_gives_the_disk_its_room_back);
     tcase_add_test(tcase, an_export_shows_cloud_pairs_oldest_first_and_can_be_ended);
     tcase_add_test(tcase, after_a_rotation_every_answer_opens_under_the_new_key_alone);
     tcase_add_test(tcase, a_rotation_that_a_crash_cut_short_is_finished_at_the_next_start);

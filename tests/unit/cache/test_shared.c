@@ -9,7 +9,9 @@
 
 #include "sluice/clock.h"
 
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/wait.h>
 
 static pid_t server;
@@ -174,6 +176,66 @@ START_TEST(a_server_that_dies_and_returns_loses_no_request)
 }
 END_TEST
 
+struct load {
+    struct sl_cache *cache;
+    atomic_bool is_over;
+    atomic_uint requests;
+    atomic_uint wrong;
+};
+
+static void *ask_and_store(void *context)
+{
+    struct load *load = context;
+    for (uint64_t i = 0; !atomic_load(&load->is_over); i++) {
+        char body[32];
+        struct sl_cache_entry entry;
+        uint64_t number = i % 40;
+        snprintf(body, sizeof body, "answer %u", (unsigned)number);
+        if (get_at(load->cache, number, NOW, &entry) == SL_CACHE_MISS &&
+            sl_cache_has_shared(load->cache))
+            get_shared(load->cache, number, &entry);
+        if (entry.body.len > 0 && !sl_slice_equal_text(entry.body, body))
+            atomic_fetch_add(&load->wrong, 1);
+        sl_cache_entry_clear(&entry);
+        put_text(load->cache, number, body);
+        atomic_fetch_add(&load->requests, 1);
+    }
+    return NULL;
+}
+
+/* Waits until the load has gone on for `count` more requests. */
+static void let_run(struct load *load, unsigned count)
+{
+    unsigned until = atomic_load(&load->requests) + count;
+    while (atomic_load(&load->requests) < until)
+        usleep(1000);
+}
+
+START_TEST(a_server_killed_and_restarted_under_load_disturbs_nobody)
+{
+    struct cache_place place = new_place();
+    pthread_t threads[3];
+    start_server();
+    struct load load = {.cache = open_box(&place, place.key_path)};
+    for (int i = 0; i < 3; i++)
+        pthread_create(&threads[i], NULL, ask_and_store, &load);
+    for (int round = 0; round < 3; round++) {
+        let_run(&load, 300);
+        stop_server();
+        let_run(&load, 300);
+        ck_assert(run_server());
+    }
+    let_run(&load, 300);
+    atomic_store(&load.is_over, true);
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+    ck_assert_uint_eq(load.wrong, 0);
+    assert_state(load.cache, "on");
+    sl_cache_close(load.cache);
+    stop_server();
+}
+END_TEST
+
 START_TEST(addresses_are_understood_or_refused_without_being_cited)
 {
     static const char *const bad[] = {"",
@@ -219,6 +281,7 @@ int main(void)
     tcase_add_test(tcase, a_box_with_another_key_file_gets_nothing);
     tcase_add_test(tcase, a_purge_reaches_the_second_level);
     tcase_add_test(tcase, a_server_that_dies_and_returns_loses_no_request);
+    tcase_add_test(tcase, a_server_killed_and_restarted_under_load_disturbs_nobody);
     tcase_add_test(tcase, addresses_are_understood_or_refused_without_being_cited);
     suite_add_tcase(suite, tcase);
     return sl_test_main(suite);
