@@ -70,8 +70,9 @@ struct sl_cache_config {
 void sl_cache_config_init(struct sl_cache_config *config);
 
 /* Blocking (a few milliseconds, at most check_ms_max more). Strings are copied. A store that can't
- * be used is no error: the cache comes back turned off. Errors: SL_ERR_MEMORY, SL_ERR_INVALID
- * (configuration). */
+ * be used is no error: the cache comes back turned off. Errors: SL_ERR_MEMORY; SL_ERR_INVALID (a
+ * path without a key path, an address that is none); SL_ERR_UNSUPPORTED (a second level in a build
+ * without hiredis). */
 enum sl_err sl_cache_open(const struct sl_cache_config *config, struct sl_cache **cache,
                           struct sl_error *error) SL_MUST_CHECK;
 /* Blocking: writes what is queued, then closes. No other thread may be inside a call, and every
@@ -106,8 +107,8 @@ enum sl_cache_kind {
 
 /* A keyed hash (HMAC-SHA-256 with a key derived from the key file) over tagged, length-prefixed
  * fields: without the key file a text can't be guessed and tried. Boxes with the same key file
- * build the same keys. Order counts: add fields in one fixed order. On the stack, no allocation;
- * one thread at a time. A builder can be finished once for each kind. */
+ * build the same keys. Order counts: add fields in one fixed order. On the stack, no allocation,
+ * nothing to free; one thread at a time. Assigning a builder copies it. */
 struct sl_cache_key_builder {
     const struct sl_cache *cache;
     struct sl_sha256_state inner;
@@ -261,8 +262,10 @@ void sl_cache_flight_end(struct sl_cache_flight *flight, enum sl_cache_role role
 
 /* Whether a second level is configured and not known to be away. */
 bool sl_cache_has_shared(const struct sl_cache *cache);
-/* Blocking, at most redis_timeout_ms: asks the second level after a miss, and keeps what it finds
- * on this box as well. Puts reach the second level by themselves. */
+/* Blocking: asks the second level after a miss, and keeps what it finds on this box as well. A
+ * server that hangs costs one request up to three times redis_timeout_ms (a dead connection, a new
+ * one, the command); then nobody asks it for a while that doubles up to 8 s. Puts reach the second
+ * level by themselves. */
 enum sl_cache_outcome sl_cache_get_shared(struct sl_cache *cache, const struct sl_cache_key *key,
                                           const struct sl_cache_want *want,
                                           struct sl_cache_entry *entry);
