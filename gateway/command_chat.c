@@ -170,7 +170,7 @@ int sl_command_bench(struct sl_command_call *call)
         printf("%s, %s, %.1f M weights\n%8s %16s %18s\n", info->name, info->quantization,
                (double)info->parameters / 1e6, "prompt", "read (tokens/s)", "write (tokens/s)");
     for (size_t i = 0; i < sizeof prompts / sizeof *prompts && err == SL_OK; i++) {
-        struct bench_result result;
+        struct bench_result result = {0};
         if (prompts[i] + 64 > info->context_tokens)
             break;
         err = bench_once(engine, prompts[i], 64, &result, &error);

@@ -134,7 +134,8 @@ static enum sl_err read_settings(const json_t *body, struct embedding_job *job,
     return SL_OK;
 }
 
-static enum sl_err answer(struct sl_http_call *call, const json_t *body, struct sl_error *error)
+static enum sl_err answer(struct sl_http_call *call, const json_t *body, uint64_t *tokens,
+                          struct sl_error *error)
 {
     struct sl_edge *edge = call->ctx;
     if (edge->engine == NULL || !sl_engine_info(edge->engine)->can_embed)
@@ -152,6 +153,7 @@ static enum sl_err answer(struct sl_http_call *call, const json_t *body, struct 
     if (err == SL_OK)
         err = embed_all(&job, json_object_get(body, "input"), &call->body, error);
     free(job.vector);
+    *tokens = job.tokens;
     if (err == SL_OK)
         err = sl_buf_append_text(&call->body, "],\"model\":");
     if (err == SL_OK)
@@ -171,6 +173,7 @@ void sl_handle_embeddings(struct sl_http_call *call)
     struct sl_error error = {0};
     struct sl_key_terms terms;
     struct sl_rate_state rate;
+    uint64_t tokens = 0;
     json_t *body = NULL;
     enum sl_err err = sl_edge_identify_call(edge, call, &terms, &error);
     if (err == SL_OK && !sl_rate_limits_take(edge->limits, &terms, sl_monotonic_ns(), &rate))
@@ -178,8 +181,10 @@ void sl_handle_embeddings(struct sl_http_call *call)
     if (err == SL_OK)
         err = sl_json_body_parse(call->input.body, &body, &error);
     if (err == SL_OK)
-        err = answer(call, body, &error);
+        err = answer(call, body, &tokens, &error);
     json_decref(body);
+    if (tokens > 0)
+        sl_rate_limits_charge(edge->limits, terms.id, tokens, sl_monotonic_ns());
     if (err != SL_OK)
         sl_http_call_fail(call, &error);
 }

@@ -306,17 +306,17 @@ enum sl_err sl_http_server_start(const struct sl_http_config *config, struct sl_
         err = bind_socket(server, error);
     if (err == SL_OK && (server->watch = http_watch_start(server)) == NULL)
         err = sl_error_set(error, SL_ERR_MEMORY, "cannot start the listener's watcher");
+    *out = server; /* before the first request, whose handler may look at it */
     if (err == SL_OK && (server->daemon = start_daemon(server)) == NULL)
         err = sl_error_set(error, SL_ERR_IO,
                            server->is_tls ? "the listener did not start: does tls_key belong to "
                                             "tls_cert, and are both readable PEM?"
                                           : "the listener did not start");
     if (err != SL_OK) {
+        *out = NULL;
         server_free(server);
-        return err;
     }
-    *out = server;
-    return SL_OK;
+    return err;
 }
 
 const char *sl_http_server_url(const struct sl_http_server *server) { return server->url; }
