@@ -11,7 +11,7 @@ let cloud, gateway;
 before(async () => {
   cloud = await startCloud(folder);
   const provider = {
-    kind: 'openai', base_url: cloud.url, key_env: 'SLUICE_CLOUD_KEY',
+    kind: 'openai', base_url: cloud.url, key_env: 'SLUICE_CLOUD_KEY', model: 'mock-echo',
     timeouts: { first_token_ms: 1500, idle_ms: 1500, whole_ms: 1500 }, retries: { max: 1, backoff_ms: 50 },
   };
   const route = (model, cloudMore = {}) => ({
@@ -22,7 +22,7 @@ before(async () => {
     providers: { cloud: provider },
     routes: [
       ...['mock-500-once', 'mock-503', 'mock-429', 'mock-reset', 'mock-silent', 'mock-malformed', 'mock-no-done',
-        'mock-cut-40', 'mock-stall-20', 'mock-content-policy', 'mock-slow-first-20s'].map((model) => route(model)),
+        'mock-cut-40+token-10ms', 'mock-stall-20', 'mock-content-policy', 'mock-slow-first-20s'].map((model) => route(model)),
       { ...route('mock-cut-41'), cloud: { targets: [{ provider: 'cloud', model: 'mock-cut-41' }, { provider: 'cloud', model: 'mock-words-60' }], stream_hold_tokens: 'all' } },
       { name: 'local', mode: 'local-only' },
     ],
@@ -54,7 +54,7 @@ for (const model of ['mock-500-once', 'mock-503', 'mock-429', 'mock-reset', 'moc
   }
 }
 
-for (const model of ['mock-cut-40', 'mock-stall-20']) {
+for (const model of ['mock-cut-40+token-10ms', 'mock-stall-20']) {
   test(`${model}: a stream that broke after its commit never ends as a success`, async () => {
     const read = readStream((await ask(model, true)).text);
     assert.ok(!read.done, 'no [DONE]');
