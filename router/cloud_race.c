@@ -99,8 +99,9 @@ static void pump_race(struct sl_call *call, struct sl_race *race, uint64_t now_m
     bool has_content = false;
     for (size_t i = 0; i < race->count; i++)
         has_content |= race->attempts[i].first_content_at_ms > 0;
-    if (!has_content && race->count == 1 && now_ms >= race->hedge_at_ms &&
-        !race->attempts[0].is_over && call->attempts < SL_CALL_ATTEMPTS_MAX)
+    if (has_content || race->count == 2 || call->attempts >= SL_CALL_ATTEMPTS_MAX)
+        race->hedge_at_ms = UINT64_MAX; /* else it would be a wake-up time that never passes */
+    else if (now_ms >= race->hedge_at_ms && !race->attempts[0].is_over)
         start_hedge(call, race, now_ms);
 }
 

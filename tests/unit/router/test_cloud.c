@@ -8,6 +8,7 @@
 #include "sluice/metric.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
 
 /* ---- TLS ---- */
 
@@ -435,6 +436,30 @@ START_TEST(a_slow_first_token_is_hedged)
 }
 END_TEST
 
+static double cpu_seconds(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+START_TEST(a_stream_past_its_hedge_time_is_waited_for_and_not_polled)
+{
+    fixture.target_count = 1;
+    fixture.primary.hedge_quantile = 0.9;
+    fixture.primary.hedge_min_ms = 100;
+    fixture.asking = ASK_STREAMED;
+    for (int i = 0; i < 20; i++)
+        check_served(ask("mock-words-20+token-5ms"), "primary", words(20));
+    mock_cloud_fault(&fixture.mock, "mock-words-20+token-5ms", "mock-words-20+token-100ms", 1);
+    double before = cpu_seconds();
+    check_served(ask("mock-words-20+token-5ms"), "primary", words(20));
+    ck_assert_uint_ge(fixture.took_ms, 1800);
+    ck_assert_double_lt(cpu_seconds() - before, 0.5);
+}
+END_TEST
+
 START_TEST(every_breaker_open_means_unavailable_with_a_time)
 {
     fixture.target_count = 1;
@@ -586,6 +611,7 @@ int main(void)
     tcase_add_test(tcase, spending_survives_a_restart);
     tcase_add_test(tcase, weights_share_the_calls);
     tcase_add_loop_test(tcase, a_slow_first_token_is_hedged, 0, ASKING_COUNT - 1);
+    tcase_add_test(tcase, a_stream_past_its_hedge_time_is_waited_for_and_not_polled);
     tcase_add_test(tcase, every_breaker_open_means_unavailable_with_a_time);
     tcase_add_test(tcase, only_rate_limits_are_told_as_one);
     tcase_add_test(tcase, throttled_providers_are_not_hammered);
