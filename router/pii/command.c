@@ -100,8 +100,7 @@ static enum sl_err put_alternatives(const struct sl_pii_detector *detector,
     seen[span->kind] = true;
     for (size_t i = 0; err == SL_OK && i < all->count; i++) {
         const struct sl_pii_span *other = &all->items[i];
-        if (other->start != span->start || other->end != span->end || seen[other->kind] ||
-            (span->is_validated && !other->is_validated))
+        if (other->start != span->start || other->end != span->end || seen[other->kind])
             continue;
         seen[other->kind] = true;
         err = put_span(detector, other, true, false, line);

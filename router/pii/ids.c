@@ -333,9 +333,10 @@ static void try_rows(struct pii_scan *scan, size_t start)
     unsigned char sign = pii_at(scan, start + run);
     unsigned char next = pii_at(scan, start + run + 1);
     try_list(scan, start, whole_rows[letters][run]);
-    /* What goes on after a sign goes on with a digit or a capital, or, if blanks follow each other
-     * (HRB  12345), with anything. */
-    if (sign != '\0' && strchr(" -./:+", sign) != NULL && pii_is(next, PII_DIGIT | PII_UPPER | PII_BLANK))
+    /* "12 items" is no number in groups: after digits and a blank only digits and capitals count. */
+    bool is_plain = sign == ' ' && letters == 0 && pii_is(pii_at(scan, start + run - 1), PII_DIGIT);
+    unsigned follows = is_plain ? PII_DIGIT | PII_UPPER : PII_ALNUM | PII_BLANK;
+    if (sign != '\0' && strchr(" -./:+", sign) != NULL && pii_is(next, follows))
         try_list(scan, start, split_rows[letters][run]);
 }
 

@@ -130,7 +130,8 @@ static bool is_ssn(const char *d)
            memcmp(d, "987654320", 8) != 0;
 }
 
-static void find_ssn(struct pii_scan *scan, const struct pii_number *number)
+/* Returns the end of one in its own form, 3-2-4 with dashes, which nothing else has; else the start. */
+static size_t find_ssn(struct pii_scan *scan, const struct pii_number *number)
 {
     const struct pii_group *groups = number->groups;
     const char *d = number->digits;
@@ -138,16 +139,17 @@ static void find_ssn(struct pii_scan *scan, const struct pii_number *number)
     size_t end;
 
     if (!pii_is_on(scan, SL_PII_SSN))
-        return;
+        return number->start;
     if (number->group_count >= 3 && groups[0].len == 3 && groups[1].len == 2 &&
         groups[2].len == 4 && groups[1].sep == groups[2].sep &&
         strchr("-. ", groups[1].sep) != NULL) {
         end = groups[2].start + 4;
         bool goes_on = number->group_count > 3 && groups[3].sep == groups[2].sep;
-        if (is_ssn(d) && !(goes_on && groups[2].sep != ' '))
-            pii_add(scan, number->start, end, SL_PII_SSN, groups[1].sep == '-' ? 0.85 : 0.5,
-                    groups[1].sep == '-');
-        return;
+        if (!is_ssn(d) || (goes_on && groups[2].sep != ' '))
+            return number->start;
+        bool has_dashes = groups[1].sep == '-';
+        pii_add(scan, number->start, end, SL_PII_SSN, has_dashes ? 0.85 : 0.5, has_dashes);
+        return has_dashes ? end : number->start;
     }
     if (number->groups[0].len == 9) {
         end = number->start + 9;
@@ -156,11 +158,12 @@ static void find_ssn(struct pii_scan *scan, const struct pii_number *number)
                 (groups[0].len == 3 && groups[1].len == 6))) {
         end = groups[1].start + groups[1].len;
     } else {
-        return;
+        return number->start;
     }
     has_context = pii_has_context(scan, number->start, SL_PII_SSN);
     if (has_context && is_ssn(d))
         pii_add(scan, number->start, end, SL_PII_SSN, 0.45, false);
+    return number->start;
 }
 
 /* ---- IBAN ---------------------------------------------------------------------------------- */
@@ -263,7 +266,9 @@ size_t pii_find_number(struct pii_scan *scan, size_t at)
         next = find_card(scan, &number);
         if (next > at)
             return next;
-        find_ssn(scan, &number);
+        next = find_ssn(scan, &number);
+        if (next > at)
+            return next;
     }
     next = pii_find_phone(scan, &number);
     return next > end ? next : end;

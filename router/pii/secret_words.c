@@ -461,7 +461,7 @@ size_t pii_find_secret_word(struct pii_scan *scan, size_t at)
                 add_value(scan, value + 1, stop, is_password ? PASSWORD : KEY, false);
         } else {
             size_t stop = bare_end(scan, value);
-            while (stop > value && strchr(".!?)", scan->text[stop - 1]) != NULL && stop - value > 8)
+            while (stop > value && strchr(".)", scan->text[stop - 1]) != NULL && stop - value > 8)
                 stop--;
             add_value(scan, value, stop, is_password ? PASSWORD : KEY, false);
         }
