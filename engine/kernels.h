@@ -89,7 +89,7 @@ struct sl_attend {
     uint32_t head_dim;      /* at most SL_HEAD_DIM_MAX */
     uint32_t queries;
     uint32_t positions;     /* in this run; at most 2^31 */
-    const void *k;          /* (position, head_dim) in `format`, k_stride bytes from one to the next */
+    const void *k;          /* (position, head_dim) in `format`, k_stride bytes apart */
     const void *v;          /* the same with v_stride */
     size_t k_stride, v_stride;
     const float *q;         /* (query, head_dim), q_stride floats apart */
@@ -102,7 +102,7 @@ struct sl_attend {
     float *sum;             /* (query) */
     float *acc;             /* (query, head_dim), acc_stride floats apart; not normalised */
     size_t acc_stride;
-    float *scratch;         /* SL_ATTEND_SCRATCH_FLOATS floats, SL_SCRATCH_ALIGN aligned, per worker */
+    float *scratch;         /* SL_ATTEND_SCRATCH_FLOATS, SL_SCRATCH_ALIGN aligned, per worker */
 };
 #define SL_HEAD_DIM_MAX 512
 #define SL_ATTEND_TILE 32 /* positions handled at once */

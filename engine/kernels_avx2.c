@@ -208,7 +208,7 @@ INLINE void super_rows(super_fn *unpack, size_t block_bytes, bool has_min, const
 
 /* ---- super-blocks ---- */
 
-/* Scales of 16 runs (signed bytes) as eight registers of words, a run's scale on its eight pairs. */
+/* Scales of 16 runs (signed bytes) as eight registers of words, a run's on its eight pairs. */
 INLINE void run_scales(__m128i scales, __m256i out[8])
 {
     const __m256i words = _mm256_cvtepi8_epi16(scales);

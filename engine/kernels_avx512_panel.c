@@ -16,8 +16,8 @@
  *
  * Why 2 x 6: the CPU starts two vpdpbusd a cycle and two loads. Twelve sums hide the latency of
  * four cycles, and each broadcast serves two products, so loads are not the limit; 12 integer and
- * 12 float sums leave registers for codes and temporaries. Sixteen rows by eight tokens reached 40 %
- * of the peak, one load for each product and sums one after the other.
+ * 12 float sums leave registers for codes and temporaries. Sixteen rows by eight tokens reached
+ * 40 % of the peak: one load for each product, and sums one after the other.
  *
  * Activations are laid out by tiles, so that all addresses of a step are one pointer and constants:
  *   q (block, token, 32) | d (block, token) | offsets (block, token) | sums (block, token) |
@@ -53,7 +53,8 @@ static inline size_t step_bytes_of(bool by_runs, bool has_min)
 /* ---- packing ---- */
 
 /* Codes of 64 columns of 16 rows (row, column) into one or two steps. */
-INLINE512 void store_codes(const __m512i rows[16], uint8_t *step, size_t step_bytes, bool has_second)
+INLINE512 void store_codes(const __m512i rows[16], uint8_t *step, size_t step_bytes,
+                           bool has_second)
 {
     __m512i turned[16];
     for (int i = 0; i < 16; i++)

@@ -17,7 +17,7 @@
 
 #define SL_TOKEN_TILE 4   /* tokens that `rows` handles at once: accumulators fit 16 registers */
 #define SL_PANEL_ROWS 32  /* two 512-bit registers of floats */
-#define SL_PANEL_TILE_TOKENS 6 /* tokens that meet a panel together: 2 x 6 sums, see the panel file */
+#define SL_PANEL_TILE_TOKENS 6 /* that meet a panel together; see kernels_avx512_panel.c */
 #define SL_SUB_BLOCK 16   /* the finest run of weights with a scale of its own (Q2_K, Q3_K, Q6_K) */
 
 /* x (tokens, cols) as kernels want it. For quantized weights: x[i] = d[i / 32] * q[i]. */

@@ -76,11 +76,12 @@ INLINE vf vf_abs(vf x)
 static inline vf vf_exp(vf x);
 #else
 /* e^x within 2 units in the last place; 0 below -87.3, where the result would be subnormal, and
- * infinity above 88.7. x = n ln 2 + r with |r| <= ln 2 / 2; the polynomial is e^r's, Cephes expf. */
+ * infinity above 88.7. x = n ln 2 + r with |r| <= ln 2 / 2; the polynomial is e^r's (Cephes). */
 static inline vf vf_exp(vf x)
 {
     const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
-    const vf clamped = vf_select(x > 88.7f, vf_set(88.7f), vf_select(x < -87.3f, vf_set(-87.3f), x));
+    const vf above = vf_select(x < -87.3f, vf_set(-87.3f), x);
+    const vf clamped = vf_select(x > 88.7f, vf_set(88.7f), above);
     const vf shifted = clamped * 1.44269504f + magic;
     const vf n = shifted - magic;
     const vf r = clamped - n * 0.693359375f + n * 2.12194440e-4f; /* ln 2 in two parts */

@@ -150,7 +150,8 @@ static void multiply_rows(const struct product *product, const struct sl_matmul_
 /* Asks for the rows after a group while the group is multiplied: a panel reads sixteen rows side by
  * side, which is more streams than a CPU's own prefetcher follows. Always inlined: GCC takes a
  * function that only prefetches for one without effect, and drops the call. */
-static inline __attribute__((always_inline)) void prefetch_rows(const struct sl_matrix *matrix, uint32_t first)
+static inline __attribute__((always_inline)) void prefetch_rows(const struct sl_matrix *matrix,
+                                                                uint32_t first)
 {
     if (first >= matrix->rows)
         return;

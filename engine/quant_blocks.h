@@ -193,7 +193,7 @@ static inline sl_f16 sl_f16_from_f32(float value)
         return (sl_f16)(sign | 0x7e00u);
     if (magnitude >= 0x477ff000u) /* 65520 and above round to infinity */
         return (sl_f16)(sign | 0x7c00u);
-    if (magnitude < 0x38800000u) { /* below 2^-14: adding 0.5 leaves the rounded code in the low bits */
+    if (magnitude < 0x38800000u) { /* below 2^-14: 0.5 more leaves the code in the low bits */
         const float shifted = sl_f32_from_bits(magnitude) + 0.5f;
         return (sl_f16)(sign | (uint16_t)(sl_f32_bits(shifted) - 0x3f000000u));
     }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Floats to blocks. Plain blocks follow ggml's reference to the byte, so that a file can be compared
- * with one that llama-quantize made. Super-blocks leave freedom (which scale, which minimum); here
- * it goes into a search: for each sub-block some candidate scales give codes, the codes give the
- * best scale and minimum by weighted least squares in closed form, and the smallest error wins. Then
+ * Floats to blocks. Plain blocks follow ggml's reference to the byte, so that files can be compared
+ * with those that llama-quantize made. Super-blocks leave freedom (which scale, which minimum);
+ * here it goes into a search: for each sub-block some candidate scales give codes, the codes give
+ * the best scale and minimum by weighted least squares, and the smallest error wins. Then
  * scales are quantized themselves and the codes are taken once more with what remains of them.
  *
  * Weights of the squares: large values matter more in a product, x^2 among them, smaller ones by

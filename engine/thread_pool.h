@@ -40,7 +40,7 @@ uint32_t sl_pool_threads(const struct sl_pool *pool);
 /* Calls fn once on every worker. */
 void sl_pool_run(struct sl_pool *pool, sl_pool_fn *fn, void *ctx);
 /* Calls fn on chunks of [0, count), each a multiple of `grain` long but the last; workers take the
- * next chunk as they finish one, so that a worker that the system held up does not stall the rest. */
+ * next chunk as they finish one, so that one that the system held up does not stall the rest. */
 void sl_pool_for(struct sl_pool *pool, uint32_t count, uint32_t grain, sl_pool_range_fn *fn,
                  void *ctx);
 

@@ -3,8 +3,8 @@
 # on any CPU of its architecture; kernels_dispatch.c asks the CPU before it calls into such a file.
 # Those files are left out of link-time optimisation, which would mix their flags with the rest.
 set(ENGINE_WEIGHTS_SOURCES
-  attend.c codes.c gguf.c kernels_dispatch.c kernels_ref.c matmul.c quant_blocks.c quantize.c
-  quantize_blocks.c quantize_mix.c thread_pool.c)
+  attend.c codes.c gguf.c gguf_parse.c kernels_dispatch.c kernels_ref.c matmul.c quant_blocks.c
+  quantize.c quantize_blocks.c quantize_mix.c thread_pool.c)
 
 # -ffp-contract=fast: a * b + c of vector types is one instruction. -O3 outside of debug builds:
 # these loops are what it is for.

@@ -75,8 +75,8 @@ static void expect_close(const char *what, const char *table, size_t n, const fl
 {
     for (size_t i = 0; i < count; i++) {
         const double difference = fabs((double)expected[i] - (double)actual[i]);
-        ck_assert_msg(difference <= budget, "%s of %s, n %zu: element %zu is %g, expected %g (+-%g)",
-                      what, table, n, i, (double)actual[i], (double)expected[i], budget);
+        ck_assert_msg(difference <= budget, "%s of %s, n %zu: [%zu] is %g, expected %g (+-%g)", what,
+                      table, n, i, (double)actual[i], (double)expected[i], budget);
     }
 }
 

@@ -28,7 +28,7 @@ compile() { # compile FILE [FLAG...]
     "$compiler" $flags "$@" -c "$file" -o "$object"
     objects="$objects $object"
 }
-for name in attend codes gguf kernels_dispatch kernels_ref matmul quant_blocks thread_pool; do
+for name in attend codes gguf gguf_parse kernels_dispatch kernels_ref matmul quant_blocks thread_pool; do
     compile "$source_dir/engine/$name.c"
 done
 compile "$source_dir/engine/kernels_neon.c" -march=armv8.2-a+dotprod -ffp-contract=fast
