@@ -46,6 +46,7 @@ struct sl_vault {
     struct vault_entry **entries; /* in the order given out */
     size_t count, capacity;
     uint32_t *slots; /* open addressing over entries by (kind, value); 0: empty, else idx + 1 */
+    uint32_t *name_slots; /* the same over entries by name, for stable names only */
     size_t slot_count;
     const struct vault_entry **sorted;
     bool is_sealed;
@@ -112,6 +113,7 @@ void sl_vault_free(struct sl_vault *vault)
     }
     free(vault->entries);
     free(vault->slots);
+    free(vault->name_slots);
     free(vault->sorted);
     free(vault->reserved);
     sl_wipe(vault, sizeof *vault);
@@ -160,6 +162,15 @@ static size_t find_slot(const struct sl_vault *vault, unsigned kind, struct sl_s
     return slot;
 }
 
+static size_t find_name_slot(const struct sl_vault *vault, struct sl_slice name)
+{
+    size_t slot = (size_t)hash_value(0, name) & (vault->slot_count - 1);
+    while (vault->name_slots[slot] != 0 &&
+           !sl_slice_equal(vault->entries[vault->name_slots[slot] - 1]->name, name))
+        slot = (slot + 1) & (vault->slot_count - 1);
+    return slot;
+}
+
 static bool grow(struct sl_vault *vault)
 {
     if (vault->count == vault->capacity) {
@@ -174,14 +185,22 @@ static bool grow(struct sl_vault *vault)
         return true;
     size_t wanted = vault->slot_count == 0 ? 64 : vault->slot_count * 2;
     uint32_t *slots = calloc(wanted, sizeof *slots);
-    if (slots == NULL)
+    uint32_t *name_slots = calloc(wanted, sizeof *name_slots);
+    if (slots == NULL || name_slots == NULL) {
+        free(slots);
+        free(name_slots);
         return false;
+    }
     free(vault->slots);
+    free(vault->name_slots);
     vault->slots = slots;
+    vault->name_slots = name_slots;
     vault->slot_count = wanted;
-    for (size_t i = 0; i < vault->count; i++)
-        slots[find_slot(vault, vault->entries[i]->kind, vault->entries[i]->value)] =
-            (uint32_t)i + 1;
+    for (size_t i = 0; i < vault->count; i++) {
+        const struct vault_entry *entry = vault->entries[i];
+        slots[find_slot(vault, entry->kind, entry->value)] = (uint32_t)i + 1;
+        name_slots[find_name_slot(vault, entry->name)] = (uint32_t)i + 1;
+    }
     return true;
 }
 
@@ -217,19 +236,10 @@ static bool is_reserved(const struct sl_vault *vault, unsigned kind, uint32_t nu
                NULL;
 }
 
-static bool has_name(const struct sl_vault *vault, struct sl_slice name)
-{
-    for (size_t i = 0; i < vault->count; i++) {
-        if (sl_slice_equal(vault->entries[i]->name, name))
-            return true;
-    }
-    return false;
-}
-
 /* `EMAIL_` + five letters of base 32 (25 bits). On a collision within the request the hash is
  * taken again with a counter: rare, and stable as long as the history keeps its order. */
-static int stable_name(const struct sl_vault *vault, unsigned kind, const char *word,
-                       struct sl_slice value, struct sl_slice key, char *out)
+static int stable_name(const struct sl_vault *vault, const char *word, struct sl_slice value,
+                       struct sl_slice key, char *out)
 {
     static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     int len = 0;
@@ -246,10 +256,9 @@ static int stable_name(const struct sl_vault *vault, unsigned kind, const char *
         len = snprintf(out, NAME_MAX_BYTES, "%s_%c%c%c%c%c", word, letters[digest[0] & 31],
                        letters[digest[1] & 31], letters[digest[2] & 31], letters[digest[3] & 31],
                        letters[digest[4] & 31]);
-        if (!has_name(vault, (struct sl_slice){out, (size_t)len}))
+        if (vault->name_slots[find_name_slot(vault, (struct sl_slice){out, (size_t)len})] == 0)
             return len;
     }
-    (void)kind;
     return -1;
 }
 
@@ -274,7 +283,7 @@ const struct vault_entry *pii_vault_put(struct sl_vault *vault, unsigned kind, c
     if (vault->slots[slot] != 0)
         return vault->entries[vault->slots[slot] - 1];
 
-    int name_len = stable_key.len > 0 ? stable_name(vault, kind, word, value, stable_key, name)
+    int name_len = stable_key.len > 0 ? stable_name(vault, word, value, stable_key, name)
                                       : plain_name(vault, kind, word, name);
     if (name_len <= 0 || (size_t)name_len >= sizeof name)
         return NULL;
@@ -293,6 +302,7 @@ const struct vault_entry *pii_vault_put(struct sl_vault *vault, unsigned kind, c
     };
     vault->entries[vault->count++] = entry;
     vault->slots[slot] = (uint32_t)vault->count;
+    vault->name_slots[find_name_slot(vault, entry->name)] = (uint32_t)vault->count;
     vault->restorable_count += is_restorable;
     if ((size_t)name_len > vault->longest_name)
         vault->longest_name = (size_t)name_len;
