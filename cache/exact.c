@@ -109,16 +109,24 @@ bool sl_cache_has_shared(const struct sl_cache *cache)
     return cache_is_on(cache) && shared_is_up(cache->shared);
 }
 
+/* What another box paid for becomes this box's own, unless a purge went by meanwhile. */
+static void adopt(struct sl_cache *cache, struct record *record, uint64_t ticket)
+{
+    if (front_ticket(cache->front, &record->label.key) != ticket)
+        return;
+    front_fill(cache->front, record, ticket);
+    if (cache->writer != NULL && !writer_put(cache->writer, record_acquire(record), NULL))
+        record_release(record);
+}
+
 enum sl_cache_outcome sl_cache_get_shared(struct sl_cache *cache, const struct sl_cache_key *key,
                                           const struct sl_cache_want *want,
                                           struct sl_cache_entry *entry)
 {
+    uint64_t ticket = front_ticket(cache->front, key);
     struct record *record = sl_cache_has_shared(cache) ? shared_get(cache->shared, key) : NULL;
-    if (record != NULL) {
-        front_put(cache->front, record);
-        if (cache->writer != NULL && !writer_put(cache->writer, record_acquire(record), NULL))
-            record_release(record);
-    }
+    if (record != NULL)
+        adopt(cache, record, ticket);
     enum sl_cache_outcome outcome = exact_serve(record, want, entry);
     if (outcome != SL_CACHE_MISS)
         exact_count_hit(cache, entry, COUNTER_HITS, true);

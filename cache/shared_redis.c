@@ -303,16 +303,15 @@ static bool purge_step(struct shared *shared, const struct filter_tags *tags, ch
     return goes_on && strcmp(cursor, "0") != 0;
 }
 
-/* Puts made before the purge must reach the server before it, or they would come back. */
+/* Puts made before the purge must reach the server before it, or they would come back. A record
+ * counts in queued_bytes until it is sent. */
 static void drain(struct shared *shared)
 {
     uint64_t deadline_ms = sl_monotonic_ms() + DRAIN_MS_MAX;
-    while (sl_queue_len(shared->queue) > 0 && sl_monotonic_ms() < deadline_ms) {
+    while (atomic_load(&shared->queued_bytes) > 0 && sl_monotonic_ms() < deadline_ms) {
         struct timespec pause = {.tv_nsec = 1000000};
         nanosleep(&pause, NULL);
     }
-    pthread_mutex_lock(&shared->sender.lock); /* and the one in hand */
-    pthread_mutex_unlock(&shared->sender.lock);
 }
 
 void shared_purge(struct shared *shared, const struct filter_tags *tags)

@@ -83,13 +83,14 @@ static enum sl_err run_purge(struct writer *writer, struct job *job)
     struct filter_tags tags;
     size_t removed = 0;
     filter_tags_init(&tags, writer->cache->keyring, job->filter);
+    front_remove(writer->cache->front, match_record, &tags); /* tickets from before are void */
     do {
         int rc = purge_some(writer, &tags, &removed);
         if (rc != DB_FINE)
             return store_failed(writer, rc, job);
         job->purged += removed;
     } while (removed == PURGE_PER_COMMIT && !job->filter->everything);
-    front_remove(writer->cache->front, match_record, &tags);
+    front_remove(writer->cache->front, match_record, &tags); /* what was read meanwhile */
     shared_purge(writer->cache->shared, &tags);
     sl_series_add(writer->cache->metrics.evicted_purged, (double)job->purged);
     db_shrink(writer->db);

@@ -8,7 +8,7 @@
  *     sl_cache_config_init(&config);
  *     config.path = "/var/lib/sluice/cache.db";
  *     config.key_path = "/var/lib/sluice/cache.key";
- *     if (sl_cache_open(&config, &cache, &error) != SL_OK) ...        // only: out of memory
+ *     if (sl_cache_open(&config, &cache, &error) != SL_OK) ...        // configuration, memory
  *
  *     struct sl_cache_key_builder builder;
  *     sl_cache_key_start(&builder, cache);
