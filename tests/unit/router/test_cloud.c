@@ -456,7 +456,7 @@ START_TEST(a_stream_past_its_hedge_time_is_waited_for_and_not_polled)
     double before = cpu_seconds();
     check_served(ask("mock-words-20+token-5ms"), "primary", words(20));
     ck_assert_uint_ge(fixture.took_ms, 1800);
-    ck_assert_double_lt(cpu_seconds() - before, 0.5);
+    ck_assert_double_lt(cpu_seconds() - before, 0.2); /* polled: all that the machine gives */
 }
 END_TEST
 
