@@ -8,47 +8,14 @@
  *  - an object that names properties and does not say more gets no others;
  *  - white space is at most one space, or a newline and an indent.
  */
-#include "constrain_schema.h"
+#include "constrain_compiler.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define DEPTH_MAX 128
-#define CHOICES_MAX 500      /* alternatives alive at once: enum values, properties, tools */
-#define ITEMS_MAX 2000
 #define STRING_MAX 1000000u
 #define INDENT_MAX 16
-#define NONE UINT32_MAX
-
-/* Where we are in the schema, innermost last. */
-struct path {
-    const struct path *parent;
-    const char *name;
-    unsigned depth;
-};
-
-struct known {
-    const json_t *schema;
-    uint32_t rule;
-};
-
-struct compiler {
-    struct sl_grammar *grammar;
-    const json_t *root;
-    struct known *known; /* schemas that $ref pointed to */
-    size_t known_count;
-    size_t known_capacity;
-    uint32_t space;      /* rules */
-    uint32_t value;
-    uint32_t object;
-    uint32_t array;
-    struct sl_error *error;
-    enum sl_err err;
-};
-
-static uint32_t compile(struct compiler *compiler, const json_t *schema, const struct path *path,
-                        uint32_t next);
 
 /* ---- errors ---- */
 
@@ -63,10 +30,7 @@ static void write_path(const struct path *path, char *out, size_t size)
     snprintf(out + len, size - len, ".%s", path->name);
 }
 
-static uint32_t fail(struct compiler *compiler, enum sl_err err, const struct path *path,
-                     const char *format, ...) SL_PRINTF(4, 5);
-
-static uint32_t fail(struct compiler *compiler, enum sl_err err, const struct path *path,
+uint32_t sl_schema_fail(struct compiler *compiler, enum sl_err err, const struct path *path,
                      const char *format, ...)
 {
     char where[96];
@@ -85,7 +49,7 @@ static uint32_t fail(struct compiler *compiler, enum sl_err err, const struct pa
 
 /* ---- JSON in general ---- */
 
-static uint32_t space(struct compiler *compiler, uint32_t next)
+uint32_t sl_schema_space(struct compiler *compiler, uint32_t next)
 {
     return sl_grammar_call(compiler->grammar, compiler->space, next);
 }
@@ -113,8 +77,8 @@ static uint32_t define_space(struct compiler *compiler)
 static uint32_t free_member(struct compiler *compiler, uint32_t value_rule, uint32_t next)
 {
     struct sl_grammar *grammar = compiler->grammar;
-    uint32_t value = space(compiler, sl_grammar_call(grammar, value_rule, next));
-    uint32_t colon = space(compiler, sl_grammar_byte(grammar, ':', value));
+    uint32_t value = sl_schema_space(compiler, sl_grammar_call(grammar, value_rule, next));
+    uint32_t colon = sl_schema_space(compiler, sl_grammar_byte(grammar, ':', value));
     uint32_t key = sl_grammar_string(grammar, 0, SL_GRAMMAR_UNBOUNDED, colon);
     return sl_grammar_byte(grammar, '"', key);
 }
@@ -124,11 +88,11 @@ static void define_object(struct compiler *compiler)
     struct sl_grammar *grammar = compiler->grammar;
     uint32_t end = sl_grammar_byte(grammar, '}', SL_GRAMMAR_END);
     uint32_t loop = sl_grammar_loop(grammar);
-    uint32_t after = space(compiler, loop);
+    uint32_t after = sl_schema_space(compiler, loop);
     uint32_t member = free_member(compiler, compiler->value, after);
-    uint32_t comma = sl_grammar_byte(grammar, ',', space(compiler, member));
+    uint32_t comma = sl_grammar_byte(grammar, ',', sl_schema_space(compiler, member));
     sl_grammar_close(grammar, loop, comma, end);
-    uint32_t inside = space(compiler, sl_grammar_split(grammar, member, end));
+    uint32_t inside = sl_schema_space(compiler, sl_grammar_split(grammar, member, end));
     sl_grammar_define(grammar, compiler->object, sl_grammar_byte(grammar, '{', inside));
 }
 
@@ -137,10 +101,10 @@ static void define_array(struct compiler *compiler)
     struct sl_grammar *grammar = compiler->grammar;
     uint32_t end = sl_grammar_byte(grammar, ']', SL_GRAMMAR_END);
     uint32_t loop = sl_grammar_loop(grammar);
-    uint32_t item = sl_grammar_call(grammar, compiler->value, space(compiler, loop));
-    uint32_t comma = sl_grammar_byte(grammar, ',', space(compiler, item));
+    uint32_t item = sl_grammar_call(grammar, compiler->value, sl_schema_space(compiler, loop));
+    uint32_t comma = sl_grammar_byte(grammar, ',', sl_schema_space(compiler, item));
     sl_grammar_close(grammar, loop, comma, end);
-    uint32_t inside = space(compiler, sl_grammar_split(grammar, item, end));
+    uint32_t inside = sl_schema_space(compiler, sl_grammar_split(grammar, item, end));
     sl_grammar_define(grammar, compiler->array, sl_grammar_byte(grammar, '[', inside));
 }
 
@@ -185,7 +149,7 @@ static void define_json(struct compiler *compiler)
 
 /* ---- enum and const ---- */
 
-static int compare_strings(const void *a, const void *b)
+int sl_schema_compare(const void *a, const void *b)
 {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
@@ -222,7 +186,7 @@ static uint32_t compile_values(struct compiler *compiler, const json_t *values,
     size_t count = 0;
     size_t size = json_array_size(values);
     if (size == 0 || size > CHOICES_MAX)
-        return fail(compiler, SL_ERR_UNSUPPORTED, path, "%zu values, expected 1 to %d", size,
+        return sl_schema_fail(compiler, SL_ERR_UNSUPPORTED, path, "%zu values, expected 1 to %d", size,
                     CHOICES_MAX);
     char **texts = calloc(size, sizeof *texts);
     uint32_t entry = SL_GRAMMAR_END;
@@ -235,14 +199,14 @@ static uint32_t compile_values(struct compiler *compiler, const json_t *values,
         bool is_too_long = texts[count] != NULL && strlen(texts[count]) > 2000;
         count += texts[count] != NULL;
         if (is_too_long)
-            fail(compiler, SL_ERR_LIMIT, path, "a value is longer than 2000 bytes");
+            sl_schema_fail(compiler, SL_ERR_LIMIT, path, "a value is longer than 2000 bytes");
     }
     if (texts == NULL)
-        fail(compiler, SL_ERR_MEMORY, path, "out of memory");
+        sl_schema_fail(compiler, SL_ERR_MEMORY, path, "out of memory");
     else if (count == 0)
-        fail(compiler, SL_ERR_INVALID, path, "no value is of the type");
+        sl_schema_fail(compiler, SL_ERR_INVALID, path, "no value is of the type");
     if (compiler->err == SL_OK) {
-        qsort(texts, count, sizeof *texts, compare_strings);
+        qsort(texts, count, sizeof *texts, sl_schema_compare);
         entry = literal_tree(compiler, texts, 0, count, 0, next);
     }
     for (size_t i = 0; i < count; i++)
@@ -264,14 +228,14 @@ static uint32_t compile_string(struct compiler *compiler, const json_t *schema,
     bool has_length = min > 0 || max_value != NULL;
     struct sl_slice source = {json_string_value(pattern), json_string_length(pattern)};
     if (min < 0 || max < min || (max_value != NULL && max > STRING_MAX) || min > STRING_MAX)
-        return fail(compiler, SL_ERR_INVALID, path, "minLength and maxLength: expected 0 to %u",
+        return sl_schema_fail(compiler, SL_ERR_INVALID, path, "minLength and maxLength: expected 0 to %u",
                     STRING_MAX);
     if (format != NULL) {
         struct path at = {path, "format", path != NULL ? path->depth + 1 : 1};
         source = sl_grammar_format(
             (struct sl_slice){json_string_value(format), json_string_length(format)});
         if (source.data == NULL || pattern != NULL)
-            return fail(compiler, SL_ERR_UNSUPPORTED, &at, "this format cannot be enforced");
+            return sl_schema_fail(compiler, SL_ERR_UNSUPPORTED, &at, "this format cannot be enforced");
     }
     if (source.data == NULL) {
         uint32_t inside =
@@ -282,10 +246,10 @@ static uint32_t compile_string(struct compiler *compiler, const json_t *schema,
                       path != NULL ? path->depth + 1 : 1};
     uint32_t inside;
     if (has_length)
-        return fail(compiler, SL_ERR_UNSUPPORTED, &at, "not together with a length");
+        return sl_schema_fail(compiler, SL_ERR_UNSUPPORTED, &at, "not together with a length");
     enum sl_err err = sl_grammar_pattern(compiler->grammar, source, next, &inside);
     if (err != SL_OK)
-        return fail(compiler, err, &at, "this pattern cannot be enforced");
+        return sl_schema_fail(compiler, err, &at, "this pattern cannot be enforced");
     return sl_grammar_byte(compiler->grammar, '"', inside);
 }
 
@@ -299,7 +263,7 @@ static uint32_t compile_number(struct compiler *compiler, const json_t *schema, 
     const json_t *open_min = json_object_get(schema, "exclusiveMinimum");
     const json_t *open_max = json_object_get(schema, "exclusiveMaximum");
     if ((min != NULL && open_min != NULL) || (max != NULL && open_max != NULL))
-        return fail(compiler, SL_ERR_UNSUPPORTED, path, "two bounds on one side");
+        return sl_schema_fail(compiler, SL_ERR_UNSUPPORTED, path, "two bounds on one side");
     struct sl_number_bounds bounds = {
         .has_min = min != NULL || open_min != NULL,
         .has_max = max != NULL || open_max != NULL,
@@ -310,296 +274,8 @@ static uint32_t compile_number(struct compiler *compiler, const json_t *schema, 
     };
     uint32_t entry = sl_grammar_number(compiler->grammar, &bounds, !is_integer, next);
     return entry != NONE ? entry
-                         : fail(compiler, SL_ERR_UNSUPPORTED, path,
+                         : sl_schema_fail(compiler, SL_ERR_UNSUPPORTED, path,
                                 "no whole number lies between the bounds");
-}
-
-/* ---- arrays ---- */
-
-/* The items after the first `count`, of which at least `min` and at most `max` are left. The
- * separator is written before each but the very first. */
-static uint32_t repeat_items(struct compiler *compiler, uint32_t item_rule, size_t min, size_t max,
-                             bool is_bounded, uint32_t end)
-{
-    struct sl_grammar *grammar = compiler->grammar;
-    uint32_t entry = end;
-    if (!is_bounded) {
-        uint32_t loop = sl_grammar_loop(grammar);
-        uint32_t item = sl_grammar_call(grammar, item_rule, space(compiler, loop));
-        sl_grammar_close(grammar, loop, sl_grammar_byte(grammar, ',', space(compiler, item)), end);
-        entry = loop;
-        max = min;
-    }
-    for (size_t i = max; i > 0; i--) {
-        uint32_t item = sl_grammar_call(grammar, item_rule, space(compiler, entry));
-        uint32_t comma = sl_grammar_byte(grammar, ',', space(compiler, item));
-        entry = i > min ? sl_grammar_split(grammar, comma, end) : comma;
-    }
-    return entry;
-}
-
-static uint32_t item_rule(struct compiler *compiler, const json_t *items, const struct path *path)
-{
-    if (items == NULL || json_is_true(items))
-        return compiler->value;
-    uint32_t rule = sl_grammar_rule(compiler->grammar);
-    struct path at = {path, "items", path != NULL ? path->depth + 1 : 1};
-    sl_grammar_define(compiler->grammar, rule, compile(compiler, items, &at, SL_GRAMMAR_END));
-    return rule;
-}
-
-/* Items in fixed places first; all of them are written. */
-static uint32_t compile_tuple(struct compiler *compiler, const json_t *prefix,
-                              const struct path *path, uint32_t entry)
-{
-    struct path at = {path, "prefixItems", path != NULL ? path->depth + 1 : 1};
-    for (size_t i = json_array_size(prefix); i-- > 0 && compiler->err == SL_OK;) {
-        uint32_t after = space(compiler, entry);
-        entry = compile(compiler, json_array_get(prefix, i), &at, after);
-        if (i > 0)
-            entry = sl_grammar_byte(compiler->grammar, ',', space(compiler, entry));
-    }
-    return entry;
-}
-
-static uint32_t compile_array(struct compiler *compiler, const json_t *schema,
-                              const struct path *path, uint32_t next)
-{
-    struct sl_grammar *grammar = compiler->grammar;
-    const json_t *prefix = json_object_get(schema, "prefixItems");
-    const json_t *items = json_object_get(schema, "items");
-    const json_t *max_value = json_object_get(schema, "maxItems");
-    json_int_t min = json_integer_value(json_object_get(schema, "minItems"));
-    json_int_t max = max_value != NULL ? json_integer_value(max_value) : ITEMS_MAX;
-    json_int_t fixed = (json_int_t)json_array_size(prefix);
-    bool has_more = !json_is_false(items) && (prefix == NULL || items != NULL);
-    if (min < 0 || max < min || min > ITEMS_MAX || max > ITEMS_MAX || fixed > ITEMS_MAX)
-        return fail(compiler, SL_ERR_UNSUPPORTED, path,
-                    "minItems and maxItems: expected 0 to %d, in order", ITEMS_MAX);
-    if (fixed > 0 && (max < fixed || (min > fixed && !has_more)))
-        return fail(compiler, SL_ERR_UNSUPPORTED, path, "prefixItems and the counts do not agree");
-    uint32_t end = sl_grammar_byte(grammar, ']', next);
-    uint32_t entry;
-    if (!has_more) {
-        if (min > fixed)
-            return fail(compiler, SL_ERR_INVALID, path, "minItems without items");
-        entry = fixed > 0 ? compile_tuple(compiler, prefix, path, end) : end;
-    } else {
-        uint32_t rule = item_rule(compiler, items, path);
-        size_t used = fixed > 0 ? (size_t)fixed : 1; /* the first item has no separator */
-        size_t left_min = (size_t)min > used ? (size_t)min - used : 0;
-        size_t left_max = (size_t)max > used ? (size_t)max - used : 0;
-        uint32_t more =
-            repeat_items(compiler, rule, left_min, left_max, max_value != NULL, end);
-        uint32_t first = sl_grammar_call(grammar, rule, space(compiler, more));
-        if (fixed > 0)
-            entry = compile_tuple(compiler, prefix, path, more);
-        else if (max == 0)
-            entry = end;
-        else
-            entry = min > 0 ? first : sl_grammar_split(grammar, first, end);
-    }
-    return sl_grammar_byte(grammar, '[', space(compiler, entry));
-}
-
-/* ---- objects ---- */
-
-static bool is_required(const json_t *schema, const char *name)
-{
-    const json_t *required = json_object_get(schema, "required");
-    for (size_t i = 0; i < json_array_size(required); i++) {
-        const char *item = json_string_value(json_array_get(required, i));
-        if (item != NULL && strcmp(item, name) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* "name" : value */
-static uint32_t named_member(struct compiler *compiler, const char *name, const json_t *schema,
-                             const struct path *path, uint32_t next)
-{
-    json_t *string = json_string(name);
-    char *quoted = string != NULL ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
-    uint32_t entry = SL_GRAMMAR_END;
-    if (quoted == NULL) {
-        fail(compiler, SL_ERR_INVALID, path, "a name cannot be written");
-    } else {
-        uint32_t value = space(compiler, compile(compiler, schema, path, next));
-        uint32_t colon = space(compiler, sl_grammar_byte(compiler->grammar, ':', value));
-        entry = sl_grammar_text(compiler->grammar, sl_slice_of(quoted), colon);
-    }
-    free(quoted);
-    json_decref(string);
-    return entry;
-}
-
-/* A key that is none of `names` (quoted, sorted, agreeing in `depth` bytes): it must leave their
- * spellings at an ASCII character. Returns NONE where it cannot. */
-static uint32_t other_key(struct compiler *compiler, char **names, size_t low, size_t high,
-                          size_t depth, uint32_t next)
-{
-    struct sl_grammar *grammar = compiler->grammar;
-    struct sl_byte_set leaving = {0};
-    sl_byte_set_add(&leaving, 0x20, 0x7E);
-    sl_byte_set_remove(&leaving, '"');
-    sl_byte_set_remove(&leaving, '\\');
-    uint32_t entry = NONE;
-    bool is_name = false;
-    while (low < high && grammar->err == SL_OK) {
-        char byte = names[low][depth];
-        size_t end = low;
-        while (end < high && names[end][depth] == byte)
-            end++;
-        sl_byte_set_remove(&leaving, (uint8_t)byte);
-        if (byte == '"') {
-            is_name = true;
-        } else {
-            uint32_t rest = other_key(compiler, names, low, end, depth + 1, next);
-            uint32_t node = sl_grammar_byte(grammar, byte, rest);
-            entry = entry == NONE ? node : sl_grammar_split(grammar, node, entry);
-        }
-        low = end;
-    }
-    uint32_t rest = sl_grammar_string(grammar, 0, SL_GRAMMAR_UNBOUNDED, next);
-    uint32_t node = sl_grammar_set(grammar, &leaving, rest);
-    entry = entry == NONE ? node : sl_grammar_split(grammar, node, entry);
-    if (!is_name && depth > 1)
-        entry = sl_grammar_split(grammar, sl_grammar_byte(grammar, '"', next), entry);
-    return entry;
-}
-
-static uint32_t other_member(struct compiler *compiler, const json_t *properties,
-                             uint32_t value_rule, const struct path *path, uint32_t next)
-{
-    size_t size = json_object_size(properties);
-    char **names = calloc(size + 1, sizeof *names);
-    size_t count = 0;
-    uint32_t entry = SL_GRAMMAR_END;
-    const char *name;
-    json_t *value;
-    json_object_foreach((json_t *)properties, name, value) {
-        json_t *string = json_string(name);
-        if (names != NULL && string != NULL)
-            names[count] = json_dumps(string, JSON_ENCODE_ANY);
-        json_decref(string);
-        if (names == NULL || names[count] == NULL)
-            fail(compiler, SL_ERR_MEMORY, path, "out of memory");
-        else
-            count++;
-    }
-    if (compiler->err == SL_OK) {
-        uint32_t after = space(compiler, sl_grammar_call(compiler->grammar, value_rule, next));
-        uint32_t colon = space(compiler, sl_grammar_byte(compiler->grammar, ':', after));
-        qsort(names, count, sizeof *names, compare_strings);
-        uint32_t key = other_key(compiler, names, 0, count, 1, colon);
-        entry = sl_grammar_byte(compiler->grammar, '"', key);
-    }
-    for (size_t i = 0; i < count; i++)
-        free(names[i]);
-    free(names);
-    return entry;
-}
-
-/* The rule for values of properties that have no name in the schema; NONE where there may be
- * none. */
-static uint32_t additional_rule(struct compiler *compiler, const json_t *schema,
-                                const struct path *path)
-{
-    const json_t *additional = json_object_get(schema, "additionalProperties");
-    bool has_names = json_object_size(json_object_get(schema, "properties")) > 0;
-    if (json_is_false(additional) || (additional == NULL && has_names))
-        return NONE;
-    if (additional == NULL || json_is_true(additional))
-        return compiler->value;
-    uint32_t rule = sl_grammar_rule(compiler->grammar);
-    struct path at = {path, "additionalProperties", path != NULL ? path->depth + 1 : 1};
-    sl_grammar_define(compiler->grammar, rule, compile(compiler, additional, &at, SL_GRAMMAR_END));
-    return rule;
-}
-
-/* Two chains over the properties from the last to the first: `first` where no member was written
- * yet, `after` where one was and a comma must come before the next. */
-struct chains {
-    uint32_t first;
-    uint32_t after;
-};
-
-static struct chains additional_chains(struct compiler *compiler, const json_t *schema,
-                                       uint32_t rule, const struct path *path, uint32_t end)
-{
-    struct sl_grammar *grammar = compiler->grammar;
-    uint32_t loop = sl_grammar_loop(grammar);
-    uint32_t member_end = space(compiler, loop);
-    uint32_t member = other_member(compiler, json_object_get(schema, "properties"), rule, path,
-                                   member_end);
-    sl_grammar_close(grammar, loop, sl_grammar_byte(grammar, ',', space(compiler, member)), end);
-    return (struct chains){sl_grammar_split(grammar, member, end), loop};
-}
-
-static struct chains property_chains(struct compiler *compiler, const char *name,
-                                     const json_t *property, bool required,
-                                     const struct path *path, struct chains rest)
-{
-    struct sl_grammar *grammar = compiler->grammar;
-    struct path at = {path, name, path != NULL ? path->depth + 1 : 1};
-    uint32_t rule = sl_grammar_rule(grammar);
-    sl_grammar_define(grammar, rule,
-                      named_member(compiler, name, property, &at, SL_GRAMMAR_END));
-    uint32_t member = sl_grammar_call(grammar, rule, space(compiler, rest.after));
-    uint32_t comma = sl_grammar_byte(grammar, ',', space(compiler, member));
-    if (required)
-        return (struct chains){member, comma};
-    return (struct chains){sl_grammar_split(grammar, member, rest.first),
-                           sl_grammar_split(grammar, comma, rest.after)};
-}
-
-static bool check_required(struct compiler *compiler, const json_t *schema,
-                           const struct path *path)
-{
-    const json_t *required = json_object_get(schema, "required");
-    const json_t *properties = json_object_get(schema, "properties");
-    for (size_t i = 0; i < json_array_size(required); i++) {
-        const char *name = json_string_value(json_array_get(required, i));
-        if (name == NULL || json_object_get(properties, name) == NULL) {
-            struct path at = {path, "required", path != NULL ? path->depth + 1 : 1};
-            fail(compiler, SL_ERR_UNSUPPORTED, &at, "names what is not in properties");
-            return false;
-        }
-    }
-    return true;
-}
-
-static uint32_t compile_object(struct compiler *compiler, const json_t *schema,
-                               const struct path *path, uint32_t next)
-{
-    struct sl_grammar *grammar = compiler->grammar;
-    const json_t *properties = json_object_get(schema, "properties");
-    size_t count = json_object_size(properties);
-    uint32_t additional = additional_rule(compiler, schema, path);
-    if (compiler->err != SL_OK || !check_required(compiler, schema, path))
-        return SL_GRAMMAR_END;
-    if (count == 0 && additional == compiler->value)
-        return sl_grammar_call(grammar, compiler->object, next);
-    if (count > CHOICES_MAX)
-        return fail(compiler, SL_ERR_LIMIT, path, "more than %d properties", CHOICES_MAX);
-    const char **names = calloc(count + 1, sizeof *names);
-    if (names == NULL)
-        return fail(compiler, SL_ERR_MEMORY, path, "out of memory");
-    size_t at = 0;
-    const char *name;
-    json_t *property;
-    json_object_foreach((json_t *)properties, name, property)
-        names[at++] = name;
-    uint32_t end = sl_grammar_byte(grammar, '}', next);
-    struct chains chains = {end, end};
-    if (additional != NONE)
-        chains = additional_chains(compiler, schema, additional, path, end);
-    while (at-- > 0 && compiler->err == SL_OK)
-        chains = property_chains(compiler, names[at], json_object_get(properties, names[at]),
-                                 is_required(schema, names[at]), path, chains);
-    free(names);
-    return sl_grammar_byte(grammar, '{', space(compiler, chains.first));
 }
 
 /* ---- references ---- */
@@ -639,13 +315,13 @@ static uint32_t rule_of(struct compiler *compiler, const json_t *schema, const s
         size_t capacity = compiler->known_capacity == 0 ? 16 : compiler->known_capacity * 2;
         struct known *grown = realloc(compiler->known, capacity * sizeof *grown);
         if (grown == NULL)
-            return fail(compiler, SL_ERR_MEMORY, path, "out of memory");
+            return sl_schema_fail(compiler, SL_ERR_MEMORY, path, "out of memory");
         compiler->known = grown;
         compiler->known_capacity = capacity;
     }
     uint32_t rule = sl_grammar_rule(compiler->grammar);
     compiler->known[compiler->known_count++] = (struct known){schema, rule};
-    sl_grammar_define(compiler->grammar, rule, compile(compiler, schema, path, SL_GRAMMAR_END));
+    sl_grammar_define(compiler->grammar, rule, sl_schema_node(compiler, schema, path, SL_GRAMMAR_END));
     return rule;
 }
 
@@ -655,7 +331,7 @@ static uint32_t compile_reference(struct compiler *compiler, const char *referen
     struct path at = {path, "$ref", path != NULL ? path->depth + 1 : 1};
     const json_t *target = resolve(compiler->root, reference);
     if (target == NULL)
-        return fail(compiler, SL_ERR_UNSUPPORTED, &at, "points to nothing in this schema");
+        return sl_schema_fail(compiler, SL_ERR_UNSUPPORTED, &at, "points to nothing in this schema");
     uint32_t rule = rule_of(compiler, target, &at);
     return sl_grammar_call(compiler->grammar, rule, next);
 }
@@ -748,10 +424,10 @@ static void check_keyword(struct compiler *compiler, const char *name, const jso
         if (strcmp(name, keywords[i].name) != 0)
             continue;
         if (!is_of_kind(value, keywords[i].kind))
-            fail(compiler, SL_ERR_INVALID, &at, "this keyword has another type of value");
+            sl_schema_fail(compiler, SL_ERR_INVALID, &at, "this keyword has another type of value");
         return;
     }
-    fail(compiler, SL_ERR_UNSUPPORTED, &at, "this keyword cannot be enforced");
+    sl_schema_fail(compiler, SL_ERR_UNSUPPORTED, &at, "this keyword cannot be enforced");
 }
 
 /* Keywords that restrict and cannot be joined with `except` (anyOf, $ref, ...). */
@@ -776,10 +452,10 @@ static uint32_t compile_choice(struct compiler *compiler, const json_t *choices,
     size_t count = json_array_size(choices);
     uint32_t entry = NONE;
     if (count == 0 || count > CHOICES_MAX)
-        return fail(compiler, SL_ERR_UNSUPPORTED, &at, "%zu choices, expected 1 to %d", count,
+        return sl_schema_fail(compiler, SL_ERR_UNSUPPORTED, &at, "%zu choices, expected 1 to %d", count,
                     CHOICES_MAX);
     for (size_t i = 0; i < count && compiler->err == SL_OK; i++) {
-        uint32_t node = compile(compiler, json_array_get(choices, i), &at, next);
+        uint32_t node = sl_schema_node(compiler, json_array_get(choices, i), &at, next);
         entry = entry == NONE ? node : sl_grammar_split(compiler->grammar, node, entry);
     }
     return entry;
@@ -789,9 +465,9 @@ static uint32_t compile_type(struct compiler *compiler, const json_t *schema, co
                              const struct path *path, uint32_t next)
 {
     if (strcmp(type, "object") == 0)
-        return compile_object(compiler, schema, path, next);
+        return sl_schema_object(compiler, schema, path, next);
     if (strcmp(type, "array") == 0)
-        return compile_array(compiler, schema, path, next);
+        return sl_schema_array(compiler, schema, path, next);
     if (strcmp(type, "string") == 0)
         return compile_string(compiler, schema, path, next);
     if (strcmp(type, "number") == 0)
@@ -803,7 +479,7 @@ static uint32_t compile_type(struct compiler *compiler, const json_t *schema, co
     if (strcmp(type, "null") == 0)
         return text(compiler, "null", next);
     struct path at = {path, "type", path != NULL ? path->depth + 1 : 1};
-    return fail(compiler, SL_ERR_INVALID, &at, "not a type of JSON");
+    return sl_schema_fail(compiler, SL_ERR_INVALID, &at, "not a type of JSON");
 }
 
 /* A schema without `type`: by the keywords that it has. */
@@ -840,7 +516,7 @@ static uint32_t compile_types(struct compiler *compiler, const json_t *schema,
         entry = entry == NONE ? node : sl_grammar_split(compiler->grammar, node, entry);
     }
     return entry != NONE ? entry
-                         : fail(compiler, SL_ERR_INVALID, path, "type: expected a name or names");
+                         : sl_schema_fail(compiler, SL_ERR_INVALID, path, "type: expected a name or names");
 }
 
 static uint32_t compile_const(struct compiler *compiler, const json_t *schema,
@@ -848,7 +524,7 @@ static uint32_t compile_const(struct compiler *compiler, const json_t *schema,
 {
     json_t *one = json_array();
     if (one == NULL || json_array_append(one, json_object_get(schema, "const")) != 0)
-        fail(compiler, SL_ERR_MEMORY, path, "out of memory");
+        sl_schema_fail(compiler, SL_ERR_MEMORY, path, "out of memory");
     uint32_t entry =
         compiler->err == SL_OK
             ? compile_values(compiler, one, json_object_get(schema, "type"), path, next)
@@ -874,11 +550,11 @@ static uint32_t compile_keywords(struct compiler *compiler, const json_t *schema
         if (taker == NULL)
             continue;
         if (!stands_alone(schema, takers[i]))
-            return fail(compiler, SL_ERR_UNSUPPORTED, &at, "not together with other keywords");
+            return sl_schema_fail(compiler, SL_ERR_UNSUPPORTED, &at, "not together with other keywords");
         if (json_is_string(taker))
             return compile_reference(compiler, json_string_value(taker), path, next);
         if (strcmp(takers[i], "allOf") == 0 && json_array_size(taker) != 1)
-            return fail(compiler, SL_ERR_UNSUPPORTED, &at, "only with one schema");
+            return sl_schema_fail(compiler, SL_ERR_UNSUPPORTED, &at, "only with one schema");
         return compile_choice(compiler, taker, takers[i], path, next);
     }
     const json_t *values = json_object_get(schema, "enum");
@@ -889,17 +565,17 @@ static uint32_t compile_keywords(struct compiler *compiler, const json_t *schema
     return compile_types(compiler, schema, path, next);
 }
 
-static uint32_t compile(struct compiler *compiler, const json_t *schema, const struct path *path,
+uint32_t sl_schema_node(struct compiler *compiler, const json_t *schema, const struct path *path,
                         uint32_t next)
 {
     if (compiler->err != SL_OK || compiler->grammar->err != SL_OK)
         return SL_GRAMMAR_END;
     if (path != NULL && path->depth > DEPTH_MAX)
-        return fail(compiler, SL_ERR_LIMIT, path, "nested deeper than %d", DEPTH_MAX);
+        return sl_schema_fail(compiler, SL_ERR_LIMIT, path, "nested deeper than %d", DEPTH_MAX);
     if (json_is_true(schema))
         return sl_grammar_call(compiler->grammar, compiler->value, next);
     if (!json_is_object(schema))
-        return fail(compiler, SL_ERR_UNSUPPORTED, path, "expected an object or true");
+        return sl_schema_fail(compiler, SL_ERR_UNSUPPORTED, path, "expected an object or true");
     return compile_keywords(compiler, schema, path, next);
 }
 
@@ -942,21 +618,21 @@ static uint32_t tool_call(struct compiler *compiler, const json_t *tool, const c
     const char *name = json_string_value(json_object_get(function, "name"));
     json_t *parameters = json_object_get(function, "parameters");
     if (name == NULL)
-        return fail(compiler, SL_ERR_INVALID, &at, "a tool has no function.name");
+        return sl_schema_fail(compiler, SL_ERR_INVALID, &at, "a tool has no function.name");
     json_t *no_parameters = json_pack("{s:s, s:b}", "type", "object", "additionalProperties", 0);
     json_t *constant = json_pack("{s:s}", "const", name);
     if (no_parameters == NULL || constant == NULL)
-        fail(compiler, SL_ERR_MEMORY, &at, "out of memory");
+        sl_schema_fail(compiler, SL_ERR_MEMORY, &at, "out of memory");
     struct path inside = {&at, name, 2};
     compiler->root = parameters != NULL ? parameters : no_parameters; /* of #/... */
-    uint32_t end = space(compiler, sl_grammar_byte(compiler->grammar, '}', next));
+    uint32_t end = sl_schema_space(compiler, sl_grammar_byte(compiler->grammar, '}', next));
     uint32_t arguments =
-        named_member(compiler, key, compiler->root, &inside, end);
-    uint32_t comma = sl_grammar_byte(compiler->grammar, ',', space(compiler, arguments));
-    uint32_t entry = named_member(compiler, "name", constant, &inside, space(compiler, comma));
+        sl_schema_member(compiler, key, compiler->root, &inside, end);
+    uint32_t comma = sl_grammar_byte(compiler->grammar, ',', sl_schema_space(compiler, arguments));
+    uint32_t entry = sl_schema_member(compiler, "name", constant, &inside, sl_schema_space(compiler, comma));
     json_decref(no_parameters);
     json_decref(constant);
-    return sl_grammar_byte(compiler->grammar, '{', space(compiler, entry));
+    return sl_grammar_byte(compiler->grammar, '{', sl_schema_space(compiler, entry));
 }
 
 static const struct {
@@ -984,7 +660,7 @@ enum sl_err sl_schema_tool_call(struct sl_grammar *grammar, const json_t *tools,
     grammar->is_wrapping = false;
     uint32_t entry = NONE;
     if (count == 0 || count > CHOICES_MAX)
-        fail(&compiler, SL_ERR_INVALID, &at, "%zu tools, expected 1 to %d", count, CHOICES_MAX);
+        sl_schema_fail(&compiler, SL_ERR_INVALID, &at, "%zu tools, expected 1 to %d", count, CHOICES_MAX);
     for (size_t i = 0; i < count && compiler.err == SL_OK; i++) {
         uint32_t node = tool_call(&compiler, json_array_get(tools, i), forms[form].key, after);
         entry = entry == NONE ? node : sl_grammar_split(grammar, node, entry);
