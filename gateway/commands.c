@@ -14,8 +14,6 @@
 #include <string.h>
 #include <unistd.h>
 
-extern char **environ;
-
 #define FLAGS_MAX 8
 
 struct command_row {
@@ -38,7 +36,7 @@ static const struct command_row rows[] = {
      {{0}}},
     {"model verify", "[FILE.gguf]", "check a model file as the gateway would", sl_command_model_verify,
      {{0}}},
-    {"quantize", "IN.gguf OUT.gguf TYPE", "make a smaller model file", sl_command_quantize, {{0}}},
+    {"quantize", "IN OUT TYPE", "make a smaller model file of a GGUF with float weights", sl_command_quantize, {{0}}},
 #ifdef SLUICE_HAS_CALIBRATE
     {"eval", "", "measure a model and its confidence on labelled rows", sl_command_eval,
      {{"data", "ROWS.jsonl", "labelled rows", NULL},
@@ -124,7 +122,7 @@ static void print_row(const struct command_row *row)
 {
     char head[80];
     snprintf(head, sizeof head, "%s %s", row->words, row->usage);
-    printf("  sluice %-28s %s\n", head, row->help);
+    printf("  sluice %-30s %s\n", head, row->help);
 }
 
 static void print_usage(void)

@@ -408,7 +408,7 @@ void sl_gateway_stop(struct sl_gateway *gateway)
     if (edge->server != NULL)
         sl_http_server_quiesce(edge->server);
     uint64_t deadline_ms = sl_monotonic_ms() + gateway->drain_ms;
-    const struct timespec tick = {.tv_nsec = 5 * 1000 * 1000};
+    const struct timespec tick = {.tv_nsec = 5000000};
     while (sl_router_inflight(edge->router) > 0 && sl_monotonic_ms() < deadline_ms)
         nanosleep(&tick, NULL);
     uint32_t left = sl_router_inflight(edge->router);

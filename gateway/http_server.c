@@ -26,7 +26,7 @@
 #define CONNECTION_BYTES (32u << 10) /* head of a request and buffer of a response, per connection */
 #define BACKLOG 512
 #define PEM_BYTES_MAX (64u << 10)
-#define DRAIN_POLL_NS (2 * 1000 * 1000)
+#define DRAIN_POLL_NS 2000000
 /* TLS 1.2 and 1.3 only, forward secrecy only, and no CBC. */
 #define TLS_PRIORITIES                                                                             \
     "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-AES-128-CBC:-AES-256-CBC:-SHA1"           \

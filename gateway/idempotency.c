@@ -18,7 +18,7 @@
 #include <stdlib.h>
 
 #define BUCKETS 256
-#define KEEP_MS (10 * 60 * 1000) /* SDKs give up within two minutes */
+#define KEEP_MS 600000u /* ten minutes: SDKs give up within two minutes */
 #define FOLLOWERS_MAX 16         /* of one key: more is no retry but a mistake */
 #define ANSWER_BYTES_MAX (4u << 20)
 
