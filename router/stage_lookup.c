@@ -75,16 +75,21 @@ static struct sl_cache_want want_of(const struct sl_request *req, int64_t stale_
                                   .stale_max_s = stale_max_s};
 }
 
-static bool get_exact(struct sl_request *req, const struct sl_cache_want *want)
+typedef enum sl_cache_outcome (*get_fn)(struct sl_cache *cache, const struct sl_cache_key *key,
+                                        const struct sl_cache_want *want,
+                                        struct sl_cache_entry *entry);
+
+/* Asks for both keys. A request is one hit or one miss, however many keys it has: the second look
+ * says that it is a repeat. */
+static bool get_by(struct sl_request *req, struct sl_cache_want want, get_fn get)
 {
     struct sl_cache *cache = req->router->config.cache;
     struct sl_lookup_section *lookup = &req->lookup;
     struct sl_cache_entry entry;
-    if (lookup->has_local_key &&
-        sl_cache_get(cache, &lookup->local_key, want, &entry) != SL_CACHE_MISS)
+    if (lookup->has_local_key && get(cache, &lookup->local_key, &want, &entry) != SL_CACHE_MISS)
         return sl_lookup_take(req, &entry, false);
-    if (lookup->has_cloud_key &&
-        sl_cache_get(cache, &lookup->cloud_key, want, &entry) != SL_CACHE_MISS)
+    want.is_repeat |= lookup->has_local_key;
+    if (lookup->has_cloud_key && get(cache, &lookup->cloud_key, &want, &entry) != SL_CACHE_MISS)
         return sl_lookup_take(req, &entry, true);
     return false;
 }
@@ -110,7 +115,7 @@ bool sl_lookup_stale(struct sl_request *req)
         return false;
     struct sl_cache_want want = want_of(req, stale_max_s);
     want.max_age_s = SL_CACHE_ANY_AGE;
-    return get_exact(req, &want);
+    return get_by(req, want, sl_cache_get);
 }
 
 static void join_flight(struct sl_request *req)
@@ -133,7 +138,7 @@ enum sl_step sl_stage_lookup(struct sl_request *req)
         make_keys(req);
         lookup->status = control->no_cache ? SL_CACHE_STATUS_REFRESH : SL_CACHE_STATUS_MISS;
         struct sl_cache_want want = want_of(req, 0);
-        if (!control->no_cache && get_exact(req, &want))
+        if (!control->no_cache && get_by(req, want, sl_cache_get))
             return sl_lookup_serve(req, SL_CACHE_STATUS_HIT, SL_REASON_CACHED);
         if (!control->no_cache && sl_lookup_similar(req, &want))
             return sl_lookup_serve(req, SL_CACHE_STATUS_SIMILAR, SL_REASON_CACHED);
@@ -143,6 +148,19 @@ enum sl_step sl_stage_lookup(struct sl_request *req)
     if (lookup->status == SL_CACHE_STATUS_MISS && !req->is_explained)
         join_flight(req);
     return SL_STEP_NEXT;
+}
+
+/* Once more before anything is computed: an equal request may have ended between the look-up and
+ * now, and the second level (which blocks) may have what another box paid for. */
+static bool look_again(struct sl_request *req)
+{
+    struct sl_cache_want want = want_of(req, 0);
+    want.is_repeat = true;
+    if (req->lookup.status != SL_CACHE_STATUS_MISS || req->is_explained)
+        return false;
+    return get_by(req, want, sl_cache_get) ||
+           (sl_cache_has_shared(req->router->config.cache) &&
+            get_by(req, want, sl_cache_get_shared));
 }
 
 enum sl_step sl_lookup_follow(struct sl_request *req)
@@ -169,5 +187,6 @@ enum sl_step sl_lookup_follow(struct sl_request *req)
         if (landing == SL_CACHE_LEADER_GONE)
             join_flight(req);
     }
-    return SL_STEP_NEXT;
+    return look_again(req) ? sl_lookup_serve(req, SL_CACHE_STATUS_HIT, SL_REASON_CACHED)
+                           : SL_STEP_NEXT;
 }

@@ -41,7 +41,7 @@ for (const [side, headers] of [['cloud', {}], ['local', { 'x-test': 'local' }]])
     await status(base(), headers);
     const tool = { type: 'function', function: { name: 'f', parameters: { type: 'object', properties: {} } } };
     const changes = {
-      text: chat(`${text}?`, { temperature: 0, max_tokens: 40 }),
+      text: chat(`${text} north`, { temperature: 0, max_tokens: 40 }),
       temperature: { ...base(), temperature: 0.2 },
       max_tokens: { ...base(), max_tokens: 41 },
       top_p: { ...base(), top_p: 0.5 },
