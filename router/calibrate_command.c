@@ -377,12 +377,25 @@ static enum sl_err report(struct work *work, FILE *out, struct sl_error *error)
     return err;
 }
 
-static bool wanted_risk_holds(const struct work *work)
+static const struct sl_certificate *wanted_certificate(const struct work *work)
 {
-    for (int i = 0; i < RISKS; i++)
-        if (fabs(work->risks[i] - work->options->risk) < 1e-9)
-            return work->certificates[i].holds;
-    return false;
+    int i = 0;
+    while (i < RISKS - 1 && fabs(work->risks[i] - work->options->risk) >= 1e-9)
+        i++;
+    return &work->certificates[i];
+}
+
+/* The refusal names what is missing: rows, or answers that are right. */
+static int refuse_risk(const struct work *work, const struct sl_certificate *certificate, FILE *err)
+{
+    fprintf(err, "sluice " COMMAND ": these rows do not certify a risk of %.4g: ",
+            work->options->risk);
+    if (certificate->rows_missing != 0)
+        fprintf(err, "about %zu more answered rows are needed\n", certificate->rows_missing);
+    else
+        fprintf(err, "the surest answers are wrong %.2f %% of the time\n",
+                100 * certificate->best_error);
+    return SL_EXIT_FAILED;
 }
 
 static bool options_fit(const struct sl_calibrate_options *options, FILE *err)
@@ -424,11 +437,9 @@ int sl_calibrate_command(const struct sl_calibrate_options *options, FILE *out, 
     if (code == SL_OK)
         code = report(&work, out, &error);
     int status = code == SL_OK ? SL_EXIT_FINE : sl_command_fail(err, COMMAND, &error);
-    if (code == SL_OK && !wanted_risk_holds(&work)) {
-        fprintf(err, "sluice " COMMAND ": these rows do not certify a risk of %.3g\n",
-                options->risk);
-        status = SL_EXIT_FAILED;
-    }
+    fflush(out);
+    if (code == SL_OK && !wanted_certificate(&work)->holds)
+        status = refuse_risk(&work, wanted_certificate(&work), err);
     work_clear(&work);
     return status;
 }
