@@ -12,7 +12,7 @@
  *     sl_matmul(pool, &up, x, tokens, y, scratch);                 // y (tokens, rows)
  *
  * Weights are used where they lie, in the map of the file: nothing is copied at load. One token at
- * a time streams them once (matrix times vector); many tokens unpack sixteen rows at a time into
+ * a time streams them once (matrix times vector); many tokens unpack some rows at a time into
  * the worker's scratch and meet all tokens there, so that unpacking is paid once a batch.
  *
  * Quantized weights meet activations quantized to int8 in blocks of 32 with a float scale, sums
@@ -69,7 +69,6 @@ struct sl_matmul_job {
     float *y;        /* (tokens, y_stride), the first `rows` of each are written */
     size_t y_stride; /* floats; at least rows */
 };
-#define SL_MATMUL_JOBS_MAX 8
 void sl_matmul_jobs(struct sl_pool *pool, const struct sl_matmul_job *jobs, uint32_t job_count,
                     const float *x, size_t x_stride, uint32_t tokens, void *scratch);
 
