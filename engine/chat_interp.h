@@ -4,9 +4,10 @@
  * tree together. Private to them.
  *
  *   chat_run.c         statements, loops, macros
- *   chat_expression.c  expressions, attributes, items, slices, operators
+ *   chat_expression.c  expressions, attributes, items, slices, comparisons
+ *   chat_operators.c   arithmetic, joining, repeating
  *   chat_call.c        calls: global functions, macros, methods of texts and dictionaries
- *   chat_filters.c     | filters
+ *   chat_filters.c     | filters, and chat_filters_list.c for those over sequences
  *   chat_tests.c       is tests
  *
  * Invariants:
@@ -83,6 +84,10 @@ struct sl_arguments {
 struct sl_value sl_interp_fail(struct sl_interp *interp, enum sl_err err, const char *format, ...)
     SL_PRINTF(3, 4);
 struct sl_value sl_interp_memory(struct sl_interp *interp);
+/* The error of using something that is not there. */
+struct sl_value sl_interp_undefined(struct sl_interp *interp, struct sl_value value);
+/* Appends, as one step. */
+bool sl_interp_add(struct sl_interp *interp, struct sl_list *list, struct sl_value value);
 /* Takes `count` steps; false when the budget is used up or there was an error. */
 bool sl_interp_step(struct sl_interp *interp, uint64_t count);
 

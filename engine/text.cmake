@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 set(ENGINE_TEXT_SOURCES
-  chat_call.c chat_expression.c chat_filters.c chat_forms.c chat_lexer.c chat_parse_expression.c
-  chat_parser.c chat_run.c
+  chat_call.c chat_expression.c chat_filters.c chat_filters_list.c chat_forms.c chat_lexer.c
+  chat_operators.c chat_parse_expression.c chat_parser.c chat_run.c
   chat_show.c chat_strings.c chat_template.c chat_tests.c chat_value.c
   constrain.c constrain_containers.c constrain_grammar.c constrain_match.c constrain_number.c
   constrain_pattern.c
