@@ -19,13 +19,13 @@
 
 struct pii_aho {
     uint8_t class_of[256];
-    bool is_start[256];  /* bytes that lead out of the root */
+    bool is_start[256]; /* bytes that lead out of the root */
     uint32_t class_count;
-    uint32_t *next;      /* [state][class] */
+    uint32_t *next;       /* [state][class] */
     uint32_t *first_word; /* state -> a word that ends here, or NO_WORD */
-    uint32_t *suffix;    /* state -> nearest suffix state that ends a word, 0: none */
-    uint32_t *same_next; /* word -> another word of the same letters, or NO_WORD */
-    uint32_t *word_len;  /* in steps */
+    uint32_t *suffix;     /* state -> nearest suffix state that ends a word, 0: none */
+    uint32_t *same_next;  /* word -> another word of the same letters, or NO_WORD */
+    uint32_t *word_len;   /* in steps */
     uint32_t state_count;
     uint32_t longest;
 };
@@ -101,8 +101,8 @@ static enum sl_err link_states(struct pii_aho *aho)
         uint32_t state = queue[head++];
         uint32_t *row = &aho->next[(size_t)state * aho->class_count];
         const uint32_t *fallback = &aho->next[(size_t)link[state] * aho->class_count];
-        aho->suffix[state] = aho->first_word[link[state]] != NO_WORD ? link[state]
-                                                                     : aho->suffix[link[state]];
+        aho->suffix[state] =
+            aho->first_word[link[state]] != NO_WORD ? link[state] : aho->suffix[link[state]];
         for (uint32_t c = 0; c < aho->class_count; c++) {
             if (row[c] == 0) {
                 row[c] = fallback[c];

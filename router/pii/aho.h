@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Many words in one pass over a text: Aho and Corasick, "Efficient string matching" (1975). For
- * operators' word lists and for the names found once that are masked wherever they come again. ASCII letters match
- * without regard to case; a run of blanks in the text matches one blank of a word. All matches are
- * reported, overlapping ones too. The built-in keywords do not need it: they only count at the start
- * of a word or before a sign of assignment, where a hash look-up is cheaper (secrets.c, context.c).
+ * operators' word lists and for the names found once that are masked wherever they come again.
+ * ASCII letters match without regard to case; a run of blanks in the text matches one blank of a
+ * word. All matches are reported, overlapping ones too. The built-in keywords do not need it: they
+ * only count at the start of a word or before a sign of assignment, where a hash look-up is cheaper
+ * (secrets.c, context.c).
  *
  * A built table is immutable and may be read by any thread.
  */

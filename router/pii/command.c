@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * `sluice pii scan`: shows an operator what a policy would mask, and gives evaluation rows. Owns the
- * two output forms; the command line itself is the gateway's.
+ * `sluice pii scan`: shows an operator what a policy would mask, and gives evaluation rows. Owns
+ * the two output forms; the command line itself is the gateway's.
  *
  * This is the one place where values are printed: to the operator's own terminal, from the
  * operator's own file.
@@ -36,12 +36,11 @@ static void print_finds(const struct sl_pii_detector *detector, struct sl_slice 
     fprintf(out, "\n%-24s %-14s %6s  %10s  %s\n", "type", "action", "score", "bytes", "value");
     for (size_t i = 0; i < spans->count; i++) {
         const struct sl_pii_span *span = &spans->items[i];
-        fprintf(out, "%-24s %-14s %6.2f  %5zu-%-5zu %.*s\n",
-                sl_pii_detector_word(detector, span->kind),
-                sl_pii_action_word(sl_pii_detector_action(detector, span->kind)),
-                (double)span->score, span->start, span->end,
-                SL_SLICE_ARG(((struct sl_slice){text.data + span->start,
-                                                span->end - span->start})));
+        fprintf(
+            out, "%-24s %-14s %6.2f  %5zu-%-5zu %.*s\n", sl_pii_detector_word(detector, span->kind),
+            sl_pii_action_word(sl_pii_detector_action(detector, span->kind)), (double)span->score,
+            span->start, span->end,
+            SL_SLICE_ARG(((struct sl_slice){text.data + span->start, span->end - span->start})));
     }
     fprintf(out, "%zu found\n", spans->count);
 }
@@ -61,8 +60,8 @@ static int scan_text(const struct sl_pii_detector *detector, FILE *in, FILE *out
     if (vault == NULL || read_all(in, &text) != SL_OK)
         status = complain(err, "the input could not be read", &error);
     else if (sl_pii_scan(detector, sl_buf_slice(&text), &spans, &error) != SL_OK ||
-             sl_pii_scrub_text(detector, sl_buf_slice(&text), vault, &scrubbed, &report,
-                               &error) != SL_OK)
+             sl_pii_scrub_text(detector, sl_buf_slice(&text), vault, &scrubbed, &report, &error) !=
+                 SL_OK)
         status = complain(err, "the text could not be checked", &error);
     else {
         if (report.verdict != SL_PII_VERDICT_SEND)
@@ -79,21 +78,20 @@ static int scan_text(const struct sl_pii_detector *detector, FILE *in, FILE *out
     return status;
 }
 
-static enum sl_err put_span(const struct sl_pii_detector *detector,
-                            const struct sl_pii_span *span, bool is_alternative, bool is_first,
-                            struct sl_buf *line)
+static enum sl_err put_span(const struct sl_pii_detector *detector, const struct sl_pii_span *span,
+                            bool is_alternative, bool is_first, struct sl_buf *line)
 {
-    return sl_buf_printf(
-        line, "%s{\"start\":%zu,\"end\":%zu,\"type\":\"%s\",\"score\":%.2f%s}", is_first ? "" : ",",
-        span->start, span->end, sl_pii_detector_word(detector, span->kind), (double)span->score,
-        is_alternative ? ",\"alternative\":true" : "");
+    return sl_buf_printf(line, "%s{\"start\":%zu,\"end\":%zu,\"type\":\"%s\",\"score\":%.2f%s}",
+                         is_first ? "" : ",", span->start, span->end,
+                         sl_pii_detector_word(detector, span->kind), (double)span->score,
+                         is_alternative ? ",\"alternative\":true" : "");
 }
 
 /* Other readings of exactly the same characters: nine digits may be a tax number of one country and
  * a company number of another. One of them decides what is done; the others are listed as well. */
 static enum sl_err put_alternatives(const struct sl_pii_detector *detector,
-                                    const struct sl_pii_span *span,
-                                    const struct sl_pii_spans *all, struct sl_buf *line)
+                                    const struct sl_pii_span *span, const struct sl_pii_spans *all,
+                                    struct sl_buf *line)
 {
     bool seen[SL_PII_KINDS_MAX] = {false};
     enum sl_err err = SL_OK;
@@ -169,8 +167,7 @@ static int scan_rows(const struct sl_pii_detector *detector, FILE *in, FILE *out
 
     while (status == 0 && (len = getline(&line, &capacity, in)) >= 0) {
         number++;
-        if (len > 0 && line[0] != '\n' &&
-            !scan_row(detector, line, (size_t)len, number, out, err))
+        if (len > 0 && line[0] != '\n' && !scan_row(detector, line, (size_t)len, number, out, err))
             status = 1;
     }
     free(line);

@@ -39,8 +39,8 @@ static void read_window(struct pii_scan *scan, size_t at)
     scan->window_start_count = 0;
     for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)out[i];
-        if (c >= 0xC0 || (pii_is(c, PII_ALNUM) &&
-                          !(i > 0 && pii_is((unsigned char)out[i - 1], PII_ALNUM))))
+        if (c >= 0xC0 ||
+            (pii_is(c, PII_ALNUM) && !(i > 0 && pii_is((unsigned char)out[i - 1], PII_ALNUM))))
             scan->window_starts[scan->window_start_count++] = (uint8_t)i;
     }
 }

@@ -45,8 +45,8 @@ static bool is_good_word(const char *word)
             return false;
     }
     /* A word that ends in _7 would make placeholders of one kind look like those of another. */
-    if (strrchr(word, '_') != NULL && strspn(strrchr(word, '_') + 1, "0123456789") ==
-                                          strlen(strrchr(word, '_') + 1))
+    if (strrchr(word, '_') != NULL &&
+        strspn(strrchr(word, '_') + 1, "0123456789") == strlen(strrchr(word, '_') + 1))
         return false;
     return !sl_pii_type_parse(sl_slice_of(word), &type);
 }
@@ -117,8 +117,7 @@ static enum sl_err build_lists(struct sl_pii_detector *detector, const struct sl
     size_t count = 0;
     for (size_t i = 0; err == SL_OK && i < rules->word_list_count; i++) {
         for (size_t j = 0; j < rules->word_lists[i].word_count; j++) {
-            detector->word_kinds[count] =
-                (uint16_t)(SL_PII_TYPE_COUNT + rules->pattern_count + i);
+            detector->word_kinds[count] = (uint16_t)(SL_PII_TYPE_COUNT + rules->pattern_count + i);
             words[count++] = sl_slice_of(rules->word_lists[i].words[j]);
         }
     }
@@ -176,13 +175,13 @@ enum sl_pii_action pii_custom_action(const struct sl_pii_detector *detector, siz
 }
 
 static enum sl_err match_pattern(struct pii_scan *scan, const struct pii_custom *custom,
-                                 unsigned kind, pcre2_match_data *data,
-                                 pcre2_match_context *limits, struct sl_error *error)
+                                 unsigned kind, pcre2_match_data *data, pcre2_match_context *limits,
+                                 struct sl_error *error)
 {
     PCRE2_SIZE at = 0;
     while (at <= scan->len) {
-        int found = pcre2_match(custom->code, (PCRE2_SPTR)scan->text, scan->len, at,
-                                PCRE2_NOTEMPTY, data, limits);
+        int found = pcre2_match(custom->code, (PCRE2_SPTR)scan->text, scan->len, at, PCRE2_NOTEMPTY,
+                                data, limits);
         if (found == PCRE2_ERROR_NOMATCH)
             return SL_OK;
         if (found < 0)
@@ -192,7 +191,8 @@ static enum sl_err match_pattern(struct pii_scan *scan, const struct pii_custom 
                                 custom->word, found);
         const PCRE2_SIZE *bounds = pcre2_get_ovector_pointer(data);
         size_t group = custom->value_group;
-        if (group != 0 && bounds[2 * group] != PCRE2_UNSET && bounds[2 * group] < bounds[2 * group + 1])
+        if (group != 0 && bounds[2 * group] != PCRE2_UNSET &&
+            bounds[2 * group] < bounds[2 * group + 1])
             pii_add_custom(scan, bounds[2 * group], bounds[2 * group + 1], kind);
         else if (bounds[0] < bounds[1])
             pii_add_custom(scan, bounds[0], bounds[1], kind);

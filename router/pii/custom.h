@@ -9,7 +9,8 @@
 
 struct pii_custom; /* one pattern or one list: its word, its action, its compiled form */
 
-/* Compiles the patterns and lists of `rules` into the detector. Errors as sl_pii_detector_create. */
+/* Compiles the patterns and lists of `rules` into the detector. Errors as sl_pii_detector_create.
+ */
 enum sl_err pii_customs_create(struct sl_pii_detector *detector, const struct sl_pii_rules *rules,
                                struct sl_error *error) SL_MUST_CHECK;
 void pii_customs_free(struct sl_pii_detector *detector);

@@ -26,18 +26,18 @@ struct sl_pii_detector {
     uint64_t regions;           /* bit set of enum pii_region: national phone forms to read */
     struct pii_custom *customs; /* operators' patterns and lists */
     size_t custom_count;
-    struct pii_aho *words;      /* all word lists together, NULL where there are none */
-    uint16_t *word_kinds;       /* word id of `words` -> kind */
-    struct sl_slice *allowed;   /* sorted by bytes */
+    struct pii_aho *words;    /* all word lists together, NULL where there are none */
+    uint16_t *word_kinds;     /* word id of `words` -> kind */
+    struct sl_slice *allowed; /* sorted by bytes */
     size_t allowed_count;
-    char *strings;              /* what custom names and allowed values point into */
+    char *strings; /* what custom names and allowed values point into */
     uint8_t stable_key[64];
-    size_t stable_key_len;      /* 0: plain numbers */
+    size_t stable_key_len; /* 0: plain numbers */
     char *note;
     size_t text_bytes_max;
     size_t spans_max;
-    bool wants_names;           /* PERSON, LOCATION or ORG is on */
-    bool wants_weak_words;      /* DATE, AGE, NRP or TITLE is on */
+    bool wants_names;      /* PERSON, LOCATION or ORG is on */
+    bool wants_weak_words; /* DATE, AGE, NRP or TITLE is on */
 };
 
 #define PII_CONTEXT_BEFORE 80u /* some twelve words */

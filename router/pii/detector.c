@@ -98,9 +98,9 @@ enum sl_err sl_pii_detector_create(const struct sl_pii_rules *rules, struct sl_p
     detector->spans_max = rules->spans_max;
     detector->wants_names = rules->types[SL_PII_PERSON].is_on ||
                             rules->types[SL_PII_LOCATION].is_on || rules->types[SL_PII_ORG].is_on;
-    detector->wants_weak_words =
-        rules->types[SL_PII_DATE].is_on || rules->types[SL_PII_AGE].is_on ||
-        rules->types[SL_PII_NRP].is_on || rules->types[SL_PII_TITLE].is_on;
+    detector->wants_weak_words = rules->types[SL_PII_DATE].is_on ||
+                                 rules->types[SL_PII_AGE].is_on || rules->types[SL_PII_NRP].is_on ||
+                                 rules->types[SL_PII_TITLE].is_on;
     detector->note = strdup(rules->note != NULL ? rules->note : default_note);
     err = detector->note != NULL && copy_allowed(detector, rules)
               ? SL_OK
@@ -194,7 +194,7 @@ enum sl_err pii_scan_text(const struct sl_pii_detector *detector, struct sl_slic
     if (text.len == 0)
         return SL_OK;
     pii_scan_view(&scan);
-    if (detector->wants_names || detector->wants_weak_words)
+    if (detector->wants_names)
         pii_find_names(&scan);
     if (detector->custom_count > 0)
         err = pii_customs_scan(&scan, error);

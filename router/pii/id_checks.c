@@ -148,8 +148,8 @@ static enum pii_check check_uk_driver(const char *v)
         return PII_CHECK_BAD;
     unsigned month = pii_two_digits(v + 6);
     unsigned day = pii_two_digits(v + 8);
-    bool fits = ((month >= 1 && month <= 12) || (month >= 51 && month <= 62)) && day >= 1 &&
-                day <= 31;
+    bool fits =
+        ((month >= 1 && month <= 12) || (month >= 51 && month <= 62)) && day >= 1 && day <= 31;
     for (size_t i = 11; i < 13; i++)
         fits = fits && (v[i] == '9' || (v[i] >= 'A' && v[i] <= 'Z'));
     return fits ? PII_CHECK_UNKNOWN : PII_CHECK_BAD;
@@ -282,7 +282,7 @@ static enum pii_check check_nif(const char *v, size_t len)
  * by letters to tell people apart. */
 static enum pii_check check_fiscal_code(const char *v)
 {
-    static const uint8_t odd[26] = {1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18,
+    static const uint8_t odd[26] = {1,  0,  5, 7, 9, 13, 15, 17, 19, 21, 2,  4,  18,
                                     20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23};
     static const char months[] = "ABCDEHLMPRST";
     unsigned sum = 0;
@@ -381,12 +381,13 @@ static enum pii_check check_gstin(const char *v)
 
 static enum pii_check check_in_plate(const char *v, size_t len)
 {
-    static const char states[] = "AN AP AR AS BR CG CH DD DL DN GA GJ HP HR JH JK KA KL LA LD MH ML "
-                                 "MN MP MZ NL OD OR PB PY RJ SK TG TN TR TS UA UK UP UT WB";
+    static const char states[] =
+        "AN AP AR AS BR CG CH DD DL DN GA GJ HP HR JH JK KA KL LA LD MH ML "
+        "MN MP MZ NL OD OR PB PY RJ SK TG TN TR TS UA UK UP UT WB";
     char state[3] = {v[0], v[1], '\0'};
     if (memcmp(v + len - 4, "0000", 4) == 0)
         return PII_CHECK_BAD;
-    return v[0] < 'A' || v[1] < 'A' ? PII_CHECK_UNKNOWN
+    return v[0] < 'A' || v[1] < 'A'                    ? PII_CHECK_UNKNOWN
            : strstr(states, state) != NULL && len >= 8 ? PII_CHECK_GOOD
                                                        : PII_CHECK_UNKNOWN;
 }
@@ -394,7 +395,7 @@ static enum pii_check check_in_plate(const char *v, size_t len)
 static enum pii_check check_in_passport(const char *v)
 {
     return v[1] != '0' && v[7] != '0' && strchr("QXZ", v[0]) == NULL ? PII_CHECK_UNKNOWN
-                                                                    : PII_CHECK_BAD;
+                                                                     : PII_CHECK_BAD;
 }
 
 static enum pii_check check_rrn(const char *v, bool is_foreigner)
@@ -496,8 +497,9 @@ static enum pii_check check_tr_id(const char *v)
 /* Plates of the 81 provinces; not sizes (16 GB 3200) nor dates (12 JAN 2024). */
 static enum pii_check check_tr_plate(const char *v)
 {
-    static const char others[] = "GB MB KB TB KG MM CM ML KM MHZ GHZ HZ KW JAN FEB MAR APR MAY JUN JUL "
-                                 "AUG SEP OCT NOV DEC AM PM UTC ST ND RD TH X XX";
+    static const char others[] =
+        "GB MB KB TB KG MM CM ML KM MHZ GHZ HZ KW JAN FEB MAR APR MAY JUN JUL "
+        "AUG SEP OCT NOV DEC AM PM UTC ST ND RD TH X XX";
     char letters[4] = "";
     unsigned province = pii_two_digits(v);
     size_t len = 0;
@@ -539,8 +541,8 @@ static enum pii_check check_medicare(const char *v)
 
 static enum pii_check check_za(const char *v)
 {
-    return good_if(pii_is_month_day(pii_two_digits(v + 2), pii_two_digits(v + 4)) &&
-                   v[10] <= '2' && (v[11] == '8' || v[11] == '9') && pii_luhn(v, 13));
+    return good_if(pii_is_month_day(pii_two_digits(v + 2), pii_two_digits(v + 4)) && v[10] <= '2' &&
+                   (v[11] == '8' || v[11] == '9') && pii_luhn(v, 13));
 }
 
 /* Receita Federal: two check digits, weights 10 to 2 and 11 to 2. */
@@ -561,56 +563,106 @@ static enum pii_check check_cpf(const char *v)
 enum pii_check pii_check_id(enum sl_pii_type kind, const char *v, size_t len)
 {
     switch (kind) {
-    case SL_PII_US_ITIN: return check_itin(v);
-    case SL_PII_US_MBI: return check_mbi(v);
-    case SL_PII_US_NPI: return check_npi(v);
-    case SL_PII_ABA_ROUTING_NUMBER: return check_aba(v);
-    case SL_PII_MEDICAL_LICENSE: return check_dea(v);
-    case SL_PII_CA_SIN: return check_sin(v);
-    case SL_PII_UK_NHS: return check_nhs(v);
-    case SL_PII_UK_NINO: return check_nino(v);
-    case SL_PII_UK_DRIVING_LICENCE: return check_uk_driver(v);
-    case SL_PII_UK_VEHICLE_REGISTRATION: return check_uk_plate(v, len);
-    case SL_PII_DE_TAX_ID: return check_de_tax_id(v);
-    case SL_PII_DE_TAX_NUMBER: return check_de_tax_number(v, len);
-    case SL_PII_DE_SOCIAL_SECURITY: return check_de_social(v);
-    case SL_PII_DE_HEALTH_INSURANCE: return check_de_health(v);
-    case SL_PII_DE_ID_CARD: return check_de_id_card(v);
-    case SL_PII_DE_PASSPORT: return check_de_document(v);
-    case SL_PII_DE_VAT_ID: return check_de_vat(v);
-    case SL_PII_DE_LANR: return check_lanr(v);
-    case SL_PII_DE_BSNR: return check_bsnr(v);
+    case SL_PII_US_ITIN:
+        return check_itin(v);
+    case SL_PII_US_MBI:
+        return check_mbi(v);
+    case SL_PII_US_NPI:
+        return check_npi(v);
+    case SL_PII_ABA_ROUTING_NUMBER:
+        return check_aba(v);
+    case SL_PII_MEDICAL_LICENSE:
+        return check_dea(v);
+    case SL_PII_CA_SIN:
+        return check_sin(v);
+    case SL_PII_UK_NHS:
+        return check_nhs(v);
+    case SL_PII_UK_NINO:
+        return check_nino(v);
+    case SL_PII_UK_DRIVING_LICENCE:
+        return check_uk_driver(v);
+    case SL_PII_UK_VEHICLE_REGISTRATION:
+        return check_uk_plate(v, len);
+    case SL_PII_DE_TAX_ID:
+        return check_de_tax_id(v);
+    case SL_PII_DE_TAX_NUMBER:
+        return check_de_tax_number(v, len);
+    case SL_PII_DE_SOCIAL_SECURITY:
+        return check_de_social(v);
+    case SL_PII_DE_HEALTH_INSURANCE:
+        return check_de_health(v);
+    case SL_PII_DE_ID_CARD:
+        return check_de_id_card(v);
+    case SL_PII_DE_PASSPORT:
+        return check_de_document(v);
+    case SL_PII_DE_VAT_ID:
+        return check_de_vat(v);
+    case SL_PII_DE_LANR:
+        return check_lanr(v);
+    case SL_PII_DE_BSNR:
+        return check_bsnr(v);
     case SL_PII_ES_NIF:
-    case SL_PII_ES_NIE: return check_nif(v, len);
-    case SL_PII_IT_FISCAL_CODE: return check_fiscal_code(v);
-    case SL_PII_IT_VAT_CODE: return good_if(pii_luhn(v, 11) && !is_one_digit_repeated(v, 11));
-    case SL_PII_FR_NIR: return check_nir(v);
-    case SL_PII_NL_BSN: return check_bsn(v);
-    case SL_PII_PL_PESEL: return check_pesel(v);
-    case SL_PII_SE_PERSONNUMMER: return check_personnummer(v, len);
-    case SL_PII_SE_ORGANISATIONSNUMMER: return check_orgnummer(v);
-    case SL_PII_FI_PERSONAL_IDENTITY_CODE: return check_hetu(v);
-    case SL_PII_IN_AADHAAR: return check_aadhaar(v);
-    case SL_PII_IN_GSTIN: return check_gstin(v);
-    case SL_PII_IN_PASSPORT: return check_in_passport(v);
-    case SL_PII_IN_VEHICLE_REGISTRATION: return check_in_plate(v, len);
-    case SL_PII_KR_RRN: return check_rrn(v, false);
-    case SL_PII_KR_FRN: return check_rrn(v, true);
-    case SL_PII_KR_BRN: return check_kr_brn(v);
-    case SL_PII_KR_DRIVER_LICENSE: return check_kr_driver(v);
-    case SL_PII_SG_UEN: return check_uen(v, len);
-    case SL_PII_SG_NRIC_FIN: return check_nric(v);
-    case SL_PII_TH_TNIN: return check_thai(v);
-    case SL_PII_PH_TIN: return check_ph_tin(v);
-    case SL_PII_TR_NATIONAL_ID: return check_tr_id(v);
-    case SL_PII_TR_LICENSE_PLATE: return check_tr_plate(v);
-    case SL_PII_NG_NIN: return good_if(pii_verhoeff(v, 11));
-    case SL_PII_AU_ABN: return check_abn(v);
-    case SL_PII_AU_ACN: return check_acn(v);
-    case SL_PII_AU_TFN: return check_tfn(v);
-    case SL_PII_AU_MEDICARE: return check_medicare(v);
-    case SL_PII_ZA_ID_NUMBER: return check_za(v);
-    case SL_PII_BR_CPF: return check_cpf(v);
-    default: return PII_CHECK_UNKNOWN;
+    case SL_PII_ES_NIE:
+        return check_nif(v, len);
+    case SL_PII_IT_FISCAL_CODE:
+        return check_fiscal_code(v);
+    case SL_PII_IT_VAT_CODE:
+        return good_if(pii_luhn(v, 11) && !is_one_digit_repeated(v, 11));
+    case SL_PII_FR_NIR:
+        return check_nir(v);
+    case SL_PII_NL_BSN:
+        return check_bsn(v);
+    case SL_PII_PL_PESEL:
+        return check_pesel(v);
+    case SL_PII_SE_PERSONNUMMER:
+        return check_personnummer(v, len);
+    case SL_PII_SE_ORGANISATIONSNUMMER:
+        return check_orgnummer(v);
+    case SL_PII_FI_PERSONAL_IDENTITY_CODE:
+        return check_hetu(v);
+    case SL_PII_IN_AADHAAR:
+        return check_aadhaar(v);
+    case SL_PII_IN_GSTIN:
+        return check_gstin(v);
+    case SL_PII_IN_PASSPORT:
+        return check_in_passport(v);
+    case SL_PII_IN_VEHICLE_REGISTRATION:
+        return check_in_plate(v, len);
+    case SL_PII_KR_RRN:
+        return check_rrn(v, false);
+    case SL_PII_KR_FRN:
+        return check_rrn(v, true);
+    case SL_PII_KR_BRN:
+        return check_kr_brn(v);
+    case SL_PII_KR_DRIVER_LICENSE:
+        return check_kr_driver(v);
+    case SL_PII_SG_UEN:
+        return check_uen(v, len);
+    case SL_PII_SG_NRIC_FIN:
+        return check_nric(v);
+    case SL_PII_TH_TNIN:
+        return check_thai(v);
+    case SL_PII_PH_TIN:
+        return check_ph_tin(v);
+    case SL_PII_TR_NATIONAL_ID:
+        return check_tr_id(v);
+    case SL_PII_TR_LICENSE_PLATE:
+        return check_tr_plate(v);
+    case SL_PII_NG_NIN:
+        return good_if(pii_verhoeff(v, 11));
+    case SL_PII_AU_ABN:
+        return check_abn(v);
+    case SL_PII_AU_ACN:
+        return check_acn(v);
+    case SL_PII_AU_TFN:
+        return check_tfn(v);
+    case SL_PII_AU_MEDICARE:
+        return check_medicare(v);
+    case SL_PII_ZA_ID_NUMBER:
+        return check_za(v);
+    case SL_PII_BR_CPF:
+        return check_cpf(v);
+    default:
+        return PII_CHECK_UNKNOWN;
     }
 }

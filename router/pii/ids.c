@@ -95,7 +95,8 @@ static bool is_in(const struct item *item, unsigned char c)
         }
     }
     for (const char *set = item->set; *set != '\0'; set++) {
-        if ((unsigned char)*set == upper || (*set == '9' && pii_is(c, PII_DIGIT) && item->set[0] != '1' && item->set[0] != '2') ||
+        if ((unsigned char)*set == upper ||
+            (*set == '9' && pii_is(c, PII_DIGIT) && item->set[0] != '1' && item->set[0] != '2') ||
             (*set == 'A' && pii_is(c, PII_LETTER) && set[1] == '9'))
             return true;
     }
@@ -127,8 +128,8 @@ static size_t match_items(const struct pii_scan *scan, const struct row *row, un
         if (count < here->min)
             return 0;
         size_t end = match_items(scan, row, item + 1, at + count);
-        if (end > 0 && !(item + 1 == row->item_count &&
-                         pii_is(pii_at(scan, end), PII_ALNUM | PII_HIGH)))
+        if (end > 0 &&
+            !(item + 1 == row->item_count && pii_is(pii_at(scan, end), PII_ALNUM | PII_HIGH)))
             return end;
         if (count == 0)
             return 0;
@@ -246,8 +247,7 @@ static bool is_tied(const struct pii_scan *scan, size_t start, size_t end)
     if (pii_is(before, PII_ALNUM | PII_HIGH) || before == '_' || after == '_' ||
         pii_is(after, PII_ALNUM))
         return true;
-    if (strchr("-./,:+$#", before) != NULL && start > 1 &&
-        pii_is(scan->text[start - 2], PII_DIGIT))
+    if (strchr("-./,:+$#", before) != NULL && start > 1 && pii_is(scan->text[start - 2], PII_DIGIT))
         return true;
     if (before == '$' || before == '+')
         return true;
@@ -333,7 +333,8 @@ static void try_rows(struct pii_scan *scan, size_t start)
     unsigned char sign = pii_at(scan, start + run);
     unsigned char next = pii_at(scan, start + run + 1);
     try_list(scan, start, whole_rows[letters][run]);
-    /* "12 items" is no number in groups: after digits and a blank only digits and capitals count. */
+    /* "12 items" is no number in groups: after digits and a blank only digits and capitals count.
+     */
     bool is_plain = sign == ' ' && letters == 0 && pii_is(pii_at(scan, start + run - 1), PII_DIGIT);
     unsigned follows = is_plain ? PII_DIGIT | PII_UPPER : PII_ALNUM | PII_BLANK;
     if (sign != '\0' && strchr(" -./:+", sign) != NULL && pii_is(next, follows))
@@ -363,7 +364,8 @@ static void find_kfz(struct pii_scan *scan, size_t first_digit)
         return;
     for (at--; at > 0 && letters < 3 && pii_is(scan->text[at - 1], PII_UPPER); at--)
         letters++;
-    if (letters < 1 || letters > 2 || at < 2 || (scan->text[at - 1] != ' ' && scan->text[at - 1] != '-'))
+    if (letters < 1 || letters > 2 || at < 2 ||
+        (scan->text[at - 1] != ' ' && scan->text[at - 1] != '-'))
         return;
     sep = scan->text[at - 1];
     letters = 0;
@@ -371,13 +373,15 @@ static void find_kfz(struct pii_scan *scan, size_t first_digit)
         if (pii_is(scan->text[at - 1], PII_UPPER))
             at--;
         else if (at > 1 && scan->text[at - 2] == 0xC3 &&
-                 (scan->text[at - 1] == 0x84 || scan->text[at - 1] == 0x96 || scan->text[at - 1] == 0x9C))
+                 (scan->text[at - 1] == 0x84 || scan->text[at - 1] == 0x96 ||
+                  scan->text[at - 1] == 0x9C))
             at -= 2;
         else
             break;
     }
     unsigned char before = pii_before(scan, at);
-    if (letters < 1 || letters > 3 || pii_is(before, PII_ALNUM | PII_HIGH) || before == '-' || before == '_')
+    if (letters < 1 || letters > 3 || pii_is(before, PII_ALNUM | PII_HIGH) || before == '-' ||
+        before == '_')
         return;
     bool has_context = pii_has_context(scan, at, SL_PII_DE_KFZ);
     double score = (sep == '-' ? 0.3 : 0.2) + (has_context ? 0.35 : 0);
@@ -386,7 +390,8 @@ static void find_kfz(struct pii_scan *scan, size_t first_digit)
 
 /* ---- the trigger --------------------------------------------------------------------------- */
 
-/* The start of a short word of letters right before `at`, joined by one blank or dash; `at`: none. */
+/* The start of a short word of letters right before `at`, joined by one blank or dash; `at`: none.
+ */
 static size_t word_before(const struct pii_scan *scan, size_t at)
 {
     size_t start;

@@ -26,15 +26,24 @@ static const struct {
     const char *word;
     enum sl_pii_type type;
 } type_aliases[] = {
-    {"EMAIL_ADDRESS", SL_PII_EMAIL},    {"PHONE_NUMBER", SL_PII_PHONE},
-    {"TR_PHONE_NUMBER", SL_PII_PHONE},  {"PH_MOBILE_NUMBER", SL_PII_PHONE},
-    {"CREDIT_CARD", SL_PII_CARD},       {"IBAN_CODE", SL_PII_IBAN},
-    {"IP_ADDRESS", SL_PII_IP},          {"MAC_ADDRESS", SL_PII_MAC},
-    {"DOMAIN_NAME", SL_PII_URL},        {"US_SSN", SL_PII_SSN},
-    {"DATE_TIME", SL_PII_DATE},         {"GPE", SL_PII_LOCATION},
-    {"STREET_ADDRESS", SL_PII_LOCATION}, {"ADDRESS", SL_PII_LOCATION},
-    {"ZIP_CODE", SL_PII_LOCATION},      {"ORGANIZATION", SL_PII_ORG},
-    {"PREFIX", SL_PII_TITLE},           {"API_KEY", SL_PII_SECRET},
+    {"EMAIL_ADDRESS", SL_PII_EMAIL},
+    {"PHONE_NUMBER", SL_PII_PHONE},
+    {"TR_PHONE_NUMBER", SL_PII_PHONE},
+    {"PH_MOBILE_NUMBER", SL_PII_PHONE},
+    {"CREDIT_CARD", SL_PII_CARD},
+    {"IBAN_CODE", SL_PII_IBAN},
+    {"IP_ADDRESS", SL_PII_IP},
+    {"MAC_ADDRESS", SL_PII_MAC},
+    {"DOMAIN_NAME", SL_PII_URL},
+    {"US_SSN", SL_PII_SSN},
+    {"DATE_TIME", SL_PII_DATE},
+    {"GPE", SL_PII_LOCATION},
+    {"STREET_ADDRESS", SL_PII_LOCATION},
+    {"ADDRESS", SL_PII_LOCATION},
+    {"ZIP_CODE", SL_PII_LOCATION},
+    {"ORGANIZATION", SL_PII_ORG},
+    {"PREFIX", SL_PII_TITLE},
+    {"API_KEY", SL_PII_SECRET},
 };
 
 const char *sl_pii_type_word(enum sl_pii_type type)

@@ -22,8 +22,7 @@ struct sl_pii_ledger {
     int file;
 };
 
-enum sl_err sl_pii_ledger_open(const char *path, struct sl_pii_ledger **out,
-                               struct sl_error *error)
+enum sl_err sl_pii_ledger_open(const char *path, struct sl_pii_ledger **out, struct sl_error *error)
 {
     struct sl_pii_ledger *ledger = calloc(1, sizeof *ledger);
 
@@ -139,7 +138,8 @@ static bool is_wanted(const json_t *row, const struct sl_pii_ledger_query *query
     return (query->since_ms == 0 || time_ms >= query->since_ms) &&
            (query->until_ms == 0 || time_ms < query->until_ms) &&
            (query->app == NULL || (app != NULL && strcmp(app, query->app) == 0)) &&
-           (query->provider == NULL || (provider != NULL && strcmp(provider, query->provider) == 0));
+           (query->provider == NULL ||
+            (provider != NULL && strcmp(provider, query->provider) == 0));
 }
 
 static const char *text_of(const json_t *row, const char *field)
@@ -158,7 +158,8 @@ static void print_row(const json_t *row, struct totals *totals, FILE *out)
     fprintf(out, "%-24s %-16.16s %-14.14s %-24.24s %9" JSON_INTEGER_FORMAT " ",
             text_of(row, "time"), text_of(row, "app"), text_of(row, "provider"),
             text_of(row, "model"), bytes);
-    json_object_foreach (counts, word, count) {
+    json_object_foreach(counts, word, count)
+    {
         fprintf(out, " %s=%" JSON_INTEGER_FORMAT, word, json_integer_value(count));
         json_int_t sum = json_integer_value(json_object_get(totals->kinds, word));
         json_object_set_new(totals->kinds, word, json_integer(sum + json_integer_value(count)));
@@ -173,7 +174,7 @@ static void print_totals(const struct totals *totals, FILE *out)
     const char *word;
     json_t *count;
     fprintf(out, "%" PRIu64 " requests, %" PRIu64 " bytes sent;", totals->requests, totals->bytes);
-    json_object_foreach (totals->kinds, word, count)
+    json_object_foreach(totals->kinds, word, count)
         fprintf(out, " %s=%" JSON_INTEGER_FORMAT, word, json_integer_value(count));
     fputc('\n', out);
     if (totals->skipped > 0)

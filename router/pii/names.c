@@ -2,8 +2,7 @@
  *
  * People, places and organisations over one text: cuts it into tokens, finds the runs that could be
  * names, lets the tagger label them, and reports what it says. Owns the walk in pieces, so that a
- * text of any length needs one small buffer; leaves tokens, features and decoding to tagger.c and
- * words of dates, ages and titles to weak_words.c.
+ * text of any length needs one small buffer; leaves tokens, features and decoding to tagger.c.
  *
  * Stateless; any thread.
  */
@@ -13,8 +12,8 @@
 
 #include "pii/name_model.inc"
 
-#define TOKENS 256u      /* a piece: some 1.5 KB of text */
-#define LOOK_AROUND 4u   /* tokens that features see to either side */
+#define TOKENS 256u    /* a piece: some 1.5 KB of text */
+#define LOOK_AROUND 4u /* tokens that features see to either side */
 #define NAME_SCORE 0.6
 
 static const struct tag_model model = {model_weights, model_moves};

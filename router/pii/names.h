@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * People, places, organisations, and what is told by words alone (ages, titles, nationalities).
- * Private to router/pii.
+ * People, places and organisations. Private to router/pii.
  */
 #ifndef SLUICE_PII_NAMES_H
 #define SLUICE_PII_NAMES_H

@@ -87,8 +87,8 @@ static struct domain read_domain(const struct pii_scan *scan, size_t at)
 /* Endings after @ that name files and packages, not domains: logo@2x.png. */
 static bool is_file_ending(const struct pii_scan *scan, size_t start, size_t end)
 {
-    static const char *const endings[] = {"png", "jpg", "jpeg", "gif", "svg", "webp", "js", "css",
-                                          "ts", "json", "html", "git"};
+    static const char *const endings[] = {"png", "jpg", "jpeg", "gif",  "svg",  "webp",
+                                          "js",  "css", "ts",   "json", "html", "git"};
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
         if (strlen(endings[i]) == end - start && pii_word_at(scan, start, endings[i]))
             return true;
@@ -106,9 +106,9 @@ static size_t local_start(const struct pii_scan *scan, size_t at)
     if (start > 0 && scan->text[start - 1] == '\\' && at - start > 1 &&
         strchr("nrt", scan->text[start]) != NULL)
         start++;
-    while (start < at && (scan->text[start] == '.' || scan->text[start] == '-' ||
-                          scan->text[start] == '%' || scan->text[start] == '+' ||
-                          (scan->text[start] >= 0x80 && scan->text[start] <= 0xBF)))
+    while (start < at &&
+           (scan->text[start] == '.' || scan->text[start] == '-' || scan->text[start] == '%' ||
+            scan->text[start] == '+' || (scan->text[start] >= 0x80 && scan->text[start] <= 0xBF)))
         start++;
     /* %20anna@…, %3Aanna@…: a URL's escape is no part of the name. */
     if (start > 0 && scan->text[start - 1] == '%' && at - start > 2 &&
@@ -217,7 +217,8 @@ void pii_find_url(struct pii_scan *scan, size_t at)
         end++;
     end = trim_url(scan, host, end);
     domain = read_domain(scan, host);
-    bool is_web = scan->text[at] == ':' && (pii_word_at(scan, start, "http") || pii_word_at(scan, start, "ftp"));
+    bool is_web = scan->text[at] == ':' &&
+                  (pii_word_at(scan, start, "http") || pii_word_at(scan, start, "ftp"));
     bool is_numeric = read_ipv4(scan, host) > host || scan->text[host] == '[';
     if (end <= host || (scan->text[at] != ':' && domain.labels < 3) ||
         (domain.labels < 2 && !(is_web && is_numeric)))
@@ -272,8 +273,8 @@ static size_t prefix_length(const struct pii_scan *scan, size_t at, unsigned max
 /* version 1.2.3.4, release 2.14.0.1: four numbers that are no address. */
 static bool is_version(const struct pii_scan *scan, size_t at)
 {
-    static const char *const words[] = {"version ", "release ", "firmware ", "driver ", "ver. ",
-                                        "build ", "v"};
+    static const char *const words[] = {"version ", "release ", "firmware ", "driver ",
+                                        "ver. ",    "build ",   "v"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         size_t len = strlen(words[i]);
         if (at >= len && pii_word_at(scan, at - len, words[i]) &&

@@ -14,7 +14,8 @@
 #include "pii/context.h"
 #include "pii/secrets.h"
 
-/* One sign, or a bracket with a blank: "(0)8 ", ") ", " - ". Returns its length, 0: no separator. */
+/* One sign, or a bracket with a blank: "(0)8 ", ") ", " - ". Returns its length, 0: no separator.
+ */
 static size_t separator(const struct pii_scan *scan, size_t at, unsigned char *kind)
 {
     unsigned char c = pii_at(scan, at);
@@ -130,7 +131,8 @@ static bool is_ssn(const char *d)
            memcmp(d, "987654320", 8) != 0;
 }
 
-/* Returns the end of one in its own form, 3-2-4 with dashes, which nothing else has; else the start. */
+/* Returns the end of one in its own form, 3-2-4 with dashes, which nothing else has; else the
+ * start. */
 static size_t find_ssn(struct pii_scan *scan, const struct pii_number *number)
 {
     const struct pii_group *groups = number->groups;
@@ -189,8 +191,7 @@ static size_t find_iban(struct pii_scan *scan, size_t at)
         }
         here++;
     }
-    if (len < wanted || pii_is(pii_at(scan, here), PII_ALNUM | PII_HIGH) ||
-        !pii_is_iban(text, len))
+    if (len < wanted || pii_is(pii_at(scan, here), PII_ALNUM | PII_HIGH) || !pii_is_iban(text, len))
         return at;
     pii_add(scan, at, here, SL_PII_IBAN, 1.0, true);
     return here;
@@ -260,8 +261,8 @@ size_t pii_find_number(struct pii_scan *scan, size_t at)
         return end;
     /* 3.14159…, 1,234: a digit before the separator means that this is the middle of a number. */
     unsigned char before = pii_before(scan, at);
-    bool is_inside = (before == '.' || before == ',') && at > 1 &&
-                     pii_is(scan->text[at - 2], PII_DIGIT);
+    bool is_inside =
+        (before == '.' || before == ',') && at > 1 && pii_is(scan->text[at - 2], PII_DIGIT);
     if (!is_inside) {
         next = find_card(scan, &number);
         if (next > at)
@@ -270,6 +271,8 @@ size_t pii_find_number(struct pii_scan *scan, size_t at)
         if (next > at)
             return next;
     }
+    if (scan->detector->wants_weak_words && !is_inside)
+        pii_find_date_or_age(scan, &number);
     next = pii_find_phone(scan, &number);
     return next > end ? next : end;
 }

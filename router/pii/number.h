@@ -27,12 +27,19 @@ struct pii_number {
     unsigned group_count;
 };
 
-/* Reads groups of digits from `at` (a digit) on, at most a separator of a few signs between them. */
+/* Reads groups of digits from `at` (a digit) on, at most a separator of a few signs between them.
+ */
 void pii_read_number(const struct pii_scan *scan, size_t at, struct pii_number *number);
 
 /* Telephones that start at the number's first group; returns the end of what was found, or
  * number->start. `lead` is where a '+' or a bracket before the digits starts. */
 size_t pii_find_phone(struct pii_scan *scan, const struct pii_number *number);
+
+/* Dates and ages, where these kinds are on; returns the end of a date, or number->start. */
+size_t pii_find_date_or_age(struct pii_scan *scan, const struct pii_number *number);
+
+/* A title or a nationality at the start of a word. */
+void pii_find_weak_word(struct pii_scan *scan, size_t at);
 
 /* Identifiers whose word starts at `start` and has its first digit at `first_digit`. */
 void pii_find_ids(struct pii_scan *scan, size_t start, size_t first_digit);

@@ -8,8 +8,8 @@
  * the same length. Dates are ruled out first, and numbers that a word such as "order" or "ISBN"
  * names as something else.
  *
- * Known failures of plan-only matching that shaped this: libphonenumber issue 708, python-phonenumbers
- * issue 164 (dates and ranges taken as German numbers).
+ * Known failures of plan-only matching that shaped this: libphonenumber issue 708,
+ * python-phonenumbers issue 164 (dates and ranges taken as German numbers).
  */
 #include "pii/phone.h"
 
@@ -27,45 +27,46 @@ struct plan {
 };
 
 static const struct plan plans[] = {
-    {"US", 1, "1", 10, 10, "23456789", true},  {"CA", 1, "1", 10, 10, "23456789", true},
-    {"GB", 44, "0", 9, 10, "12357899", false}, {"DE", 49, "0", 6, 11, "123456789", true},
-    {"FR", 33, "0", 9, 9, "12345679", false},  {"IL", 972, "0", 8, 9, "2345789", false},
-    {"IN", 91, "0", 10, 10, "123456789", true}, {"BR", 55, "0", 10, 11, "123456789", true},
-    {"IT", 39, "", 8, 11, "03", true},         {"ES", 34, "", 9, 9, "6789", true},
-    {"NL", 31, "0", 9, 9, "1234567", false},   {"BE", 32, "0", 8, 9, "123456789", false},
-    {"SE", 46, "0", 7, 10, "123456789", true}, {"DK", 45, "", 8, 8, "23456789", true},
-    {"FI", 358, "0", 6, 11, "123456789", true}, {"NO", 47, "", 8, 8, "23456789", true},
-    {"CZ", 420, "", 9, 9, "2345679", true},    {"SK", 421, "0", 9, 9, "23459", false},
-    {"GR", 30, "", 10, 10, "2689", true},      {"HU", 36, "06", 8, 9, "123456789", false},
-    {"RO", 40, "0", 9, 9, "2379", false},      {"HR", 385, "0", 8, 9, "123456789", false},
-    {"LV", 371, "", 8, 8, "26789", true},      {"LT", 370, "8", 8, 8, "3456789", true},
-    {"EE", 372, "", 7, 8, "345678", true},     {"PL", 48, "", 9, 9, "123456789", true},
-    {"PT", 351, "", 9, 9, "236789", true},     {"AT", 43, "0", 7, 13, "123456789", true},
-    {"CH", 41, "0", 9, 9, "23456789", false},  {"IE", 353, "0", 7, 10, "12456789", true},
-    {"AU", 61, "0", 9, 9, "23478", false},     {"NZ", 64, "0", 8, 10, "234679", true},
-    {"JP", 81, "0", 9, 10, "123456789", false}, {"KR", 82, "0", 8, 10, "123456", true},
-    {"SG", 65, "", 8, 8, "3689", true},        {"HK", 852, "", 8, 8, "235689", true},
-    {"TW", 886, "0", 8, 9, "2345678", false},  {"CN", 86, "0", 10, 11, "123456789", true},
-    {"ZA", 27, "0", 9, 9, "12345678", false},  {"UA", 380, "0", 9, 9, "3456789", false},
-    {"RU", 7, "8", 10, 10, "34589", true},     {"TR", 90, "0", 10, 10, "23458", false},
-    {"AR", 54, "0", 10, 11, "12369", true},    {"MX", 52, "", 10, 10, "123456789", true},
-    {"CL", 56, "", 9, 9, "23456789", true},    {"CO", 57, "", 10, 10, "36", true},
-    {"PE", 51, "0", 8, 9, "1456789", true},    {"EG", 20, "0", 8, 10, "1234569", true},
+    {"US", 1, "1", 10, 10, "23456789", true},    {"CA", 1, "1", 10, 10, "23456789", true},
+    {"GB", 44, "0", 9, 10, "12357899", false},   {"DE", 49, "0", 6, 11, "123456789", true},
+    {"FR", 33, "0", 9, 9, "12345679", false},    {"IL", 972, "0", 8, 9, "2345789", false},
+    {"IN", 91, "0", 10, 10, "123456789", true},  {"BR", 55, "0", 10, 11, "123456789", true},
+    {"IT", 39, "", 8, 11, "03", true},           {"ES", 34, "", 9, 9, "6789", true},
+    {"NL", 31, "0", 9, 9, "1234567", false},     {"BE", 32, "0", 8, 9, "123456789", false},
+    {"SE", 46, "0", 7, 10, "123456789", true},   {"DK", 45, "", 8, 8, "23456789", true},
+    {"FI", 358, "0", 6, 11, "123456789", true},  {"NO", 47, "", 8, 8, "23456789", true},
+    {"CZ", 420, "", 9, 9, "2345679", true},      {"SK", 421, "0", 9, 9, "23459", false},
+    {"GR", 30, "", 10, 10, "2689", true},        {"HU", 36, "06", 8, 9, "123456789", false},
+    {"RO", 40, "0", 9, 9, "2379", false},        {"HR", 385, "0", 8, 9, "123456789", false},
+    {"LV", 371, "", 8, 8, "26789", true},        {"LT", 370, "8", 8, 8, "3456789", true},
+    {"EE", 372, "", 7, 8, "345678", true},       {"PL", 48, "", 9, 9, "123456789", true},
+    {"PT", 351, "", 9, 9, "236789", true},       {"AT", 43, "0", 7, 13, "123456789", true},
+    {"CH", 41, "0", 9, 9, "23456789", false},    {"IE", 353, "0", 7, 10, "12456789", true},
+    {"AU", 61, "0", 9, 9, "23478", false},       {"NZ", 64, "0", 8, 10, "234679", true},
+    {"JP", 81, "0", 9, 10, "123456789", false},  {"KR", 82, "0", 8, 10, "123456", true},
+    {"SG", 65, "", 8, 8, "3689", true},          {"HK", 852, "", 8, 8, "235689", true},
+    {"TW", 886, "0", 8, 9, "2345678", false},    {"CN", 86, "0", 10, 11, "123456789", true},
+    {"ZA", 27, "0", 9, 9, "12345678", false},    {"UA", 380, "0", 9, 9, "3456789", false},
+    {"RU", 7, "8", 10, 10, "34589", true},       {"TR", 90, "0", 10, 10, "23458", false},
+    {"AR", 54, "0", 10, 11, "12369", true},      {"MX", 52, "", 10, 10, "123456789", true},
+    {"CL", 56, "", 9, 9, "23456789", true},      {"CO", 57, "", 10, 10, "36", true},
+    {"PE", 51, "0", 8, 9, "1456789", true},      {"EG", 20, "0", 8, 10, "1234569", true},
     {"NG", 234, "0", 8, 10, "1234567890", true}, {"KE", 254, "0", 9, 9, "124567", false},
-    {"PH", 63, "0", 8, 10, "23456789", true},  {"TH", 66, "0", 8, 9, "23456789", false},
-    {"VN", 84, "0", 9, 10, "2356789", false},  {"ID", 62, "0", 8, 12, "2345678", true},
-    {"MY", 60, "0", 8, 10, "1345678", true},   {"PK", 92, "0", 9, 10, "2345689", true},
-    {"AE", 971, "0", 8, 9, "2345679", true},   {"SA", 966, "0", 8, 9, "1589", true},
-    {"BG", 359, "0", 7, 9, "23456789", true},  {"RS", 381, "0", 8, 9, "123678", true},
-    {"SI", 386, "0", 8, 8, "1234567", false},  {"IS", 354, "", 7, 7, "45678", true},
+    {"PH", 63, "0", 8, 10, "23456789", true},    {"TH", 66, "0", 8, 9, "23456789", false},
+    {"VN", 84, "0", 9, 10, "2356789", false},    {"ID", 62, "0", 8, 12, "2345678", true},
+    {"MY", 60, "0", 8, 10, "1345678", true},     {"PK", 92, "0", 9, 10, "2345689", true},
+    {"AE", 971, "0", 8, 9, "2345679", true},     {"SA", 966, "0", 8, 9, "1589", true},
+    {"BG", 359, "0", 7, 9, "23456789", true},    {"RS", 381, "0", 8, 9, "123678", true},
+    {"SI", 386, "0", 8, 8, "1234567", false},    {"IS", 354, "", 7, 7, "45678", true},
     {"LU", 352, "", 6, 11, "23456789", true},
 };
 #define PLAN_COUNT (sizeof plans / sizeof *plans)
 _Static_assert(sizeof plans / sizeof *plans <= 64, "regions are a 64-bit set");
 
 /* Country codes of two digits; those of one are 1 and 7, all others have three (ITU-T E.164). */
-static const char two_digit_codes[] = "20273031323334363940414344454647484951525354555657586061626364"
-                                      "65668182848690919293949598";
+static const char two_digit_codes[] =
+    "20273031323334363940414344454647484951525354555657586061626364"
+    "65668182848690919293949598";
 
 int pii_phone_region(const char *iso)
 {
@@ -181,13 +182,15 @@ static size_t read_extension(const struct pii_scan *scan, size_t end)
 {
     static const char *const words[] = {"extension", "extn", "ext.", "ext", "x", "#", "durchwahl"};
     size_t at = end;
-    while (at - end < 2 && (pii_at(scan, at) == ' ' || pii_at(scan, at) == ',' || pii_at(scan, at) == ';'))
+    while (at - end < 2 &&
+           (pii_at(scan, at) == ' ' || pii_at(scan, at) == ',' || pii_at(scan, at) == ';'))
         at++;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (!pii_word_at(scan, at, words[i]))
             continue;
         size_t digits = at + strlen(words[i]);
-        while (digits - at < 12 && (pii_at(scan, digits) == ' ' || pii_at(scan, digits) == '.' || pii_at(scan, digits) == '='))
+        while (digits - at < 12 && (pii_at(scan, digits) == ' ' || pii_at(scan, digits) == '.' ||
+                                    pii_at(scan, digits) == '='))
             digits++;
         size_t stop = digits;
         while (stop - digits < 7 && pii_is(pii_at(scan, stop), PII_DIGIT))
@@ -210,8 +213,7 @@ static bool is_date_like(const struct dialled *phone, unsigned groups)
         return false;
     unsigned a = phone->groups[0].len;
     unsigned b = phone->groups[1].len;
-    if (groups >= 3 && a == 4 && b <= 2 &&
-        (memcmp(d, "19", 2) == 0 || memcmp(d, "20", 2) == 0))
+    if (groups >= 3 && a == 4 && b <= 2 && (memcmp(d, "19", 2) == 0 || memcmp(d, "20", 2) == 0))
         return true;
     if (a > 2 || b > 2)
         return false;
@@ -350,8 +352,9 @@ static bool is_national_anywhere(const struct pii_scan *scan, const struct diall
 /* "… office", "… (fax)": the word stands behind the number. */
 static bool is_named_after(const struct pii_scan *scan, size_t end)
 {
-    static const char *const words[] = {"office", "fax", "mobile", "cell", "home", "work", "phone",
-                                        "is the office", "is my", "is her", "is his", "tel"};
+    static const char *const words[] = {"office", "fax",    "mobile", "cell",
+                                        "home",   "work",   "phone",  "is the office",
+                                        "is my",  "is her", "is his", "tel"};
     size_t at = end;
     while (at - end < 3 && strchr(" (,", pii_at(scan, at)) != NULL && pii_at(scan, at) != 0)
         at++;
@@ -375,8 +378,8 @@ static double judge(struct pii_scan *scan, const struct dialled *phone, unsigned
     if (is_date_like(phone, groups) || !is_number_shape(phone, groups))
         return 0;
     if (strncmp(phone->digits, "00", 2) == 0 && count >= 10)
-        is_international_form = is_international(phone->digits + 2, count - 2) &&
-                                (groups > 1 || count <= 14);
+        is_international_form =
+            is_international(phone->digits + 2, count - 2) && (groups > 1 || count <= 14);
     bool is_inside = phone->start > 1 && scan->text[phone->start - 1] == ' ' &&
                      pii_is(scan->text[phone->start - 2], PII_DIGIT);
     if (is_international_form && groups > 1 && !is_inside)
@@ -408,8 +411,9 @@ size_t pii_find_phone(struct pii_scan *scan, const struct pii_number *number)
     read_dialled(scan, number->start, &phone);
     unsigned char before = pii_before(scan, phone.start);
     if (pii_is(before, PII_ALNUM) || before == '_' || before == '$' || before == '#' ||
-        before == '/' || (!phone.has_plus && (before == '.' || before == ',' || before == '-') &&
-         phone.start > 1 && pii_is(scan->text[phone.start - 2], PII_ALNUM)))
+        before == '/' ||
+        (!phone.has_plus && (before == '.' || before == ',' || before == '-') && phone.start > 1 &&
+         pii_is(scan->text[phone.start - 2], PII_ALNUM)))
         return number->start;
     count = phone.count;
     for (unsigned groups = phone.group_count; groups > 0; groups--) {
@@ -422,7 +426,8 @@ size_t pii_find_phone(struct pii_scan *scan, const struct pii_number *number)
             size_t extended = read_extension(scan, end);
             if (pii_is(pii_at(scan, extended), PII_ALNUM))
                 return number->start;
-            if (scan->text[phone.start] == '(' && memchr(scan->text + phone.start, ')', end - phone.start) == NULL)
+            if (scan->text[phone.start] == '(' &&
+                memchr(scan->text + phone.start, ')', end - phone.start) == NULL)
                 phone.start++;
             pii_add(scan, phone.start, extended, SL_PII_PHONE, score, phone.has_plus);
             return extended;

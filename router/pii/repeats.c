@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 #define NAMES_MAX 2000u       /* per request; more is a directory, and found by itself */
-#define SLOTS 4096u         /* at most half full */
+#define SLOTS 4096u           /* at most half full */
 #define NAME_PART_BYTES_MIN 3 /* shorter parts (Li, Bo) are too common as other words */
 
 struct names {
@@ -135,18 +135,16 @@ static bool add_repeat(void *context, size_t word, size_t start, size_t end)
         return true;
     /* One word in other letters (rose, Rose) may be another word; several are the name. */
     bool is_single = memchr(name.data, ' ', name.len) == NULL;
-    if (is_single && (end - start != name.len ||
-                      memcmp(search->text.data + start, name.data, name.len) != 0))
+    if (is_single &&
+        (end - start != name.len || memcmp(search->text.data + start, name.data, name.len) != 0))
         return true;
-    if (search->spans->count >= search->detector->spans_max ||
-        !pii_spans_add(search->spans, &span))
+    if (search->spans->count >= search->detector->spans_max || !pii_spans_add(search->spans, &span))
         search->failed = true;
     return !search->failed;
 }
 
 enum sl_err pii_add_repeats(const struct sl_pii_detector *detector, const struct sl_slice *texts,
-                            struct sl_pii_spans *const *spans, size_t count,
-                            struct sl_error *error)
+                            struct sl_pii_spans *const *spans, size_t count, struct sl_error *error)
 {
     struct names names = {0};
     struct pii_aho *aho = NULL;
@@ -155,7 +153,7 @@ enum sl_err pii_add_repeats(const struct sl_pii_detector *detector, const struct
     if (err == SL_OK && names.count > 0)
         err = pii_aho_create(names.items, names.count, &aho);
     for (size_t i = 0; err == SL_OK && aho != NULL && i < count; i++) {
-        struct repeat_search search = {detector, &names,         texts[i],
+        struct repeat_search search = {detector, &names,          texts[i],
                                        spans[i], spans[i]->count, false};
         pii_aho_search(aho, texts[i], add_repeat, &search);
         if (search.failed)

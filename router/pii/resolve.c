@@ -81,7 +81,8 @@ static int by_priority(const void *a, const void *b)
     return by_start(a, b);
 }
 
-/* Where in the `count` accepted spans (sorted, apart) `span` belongs, or SIZE_MAX if it overlaps. */
+/* Where in the `count` accepted spans (sorted, apart) `span` belongs, or SIZE_MAX if it overlaps.
+ */
 static size_t place(const struct sl_pii_span *accepted, size_t count,
                     const struct sl_pii_span *span)
 {

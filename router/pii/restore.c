@@ -67,7 +67,7 @@ static bool is_word(unsigned char c)
 
 static int hex_value(unsigned char c)
 {
-    return c >= '0' && c <= '9' ? c - '0'
+    return c >= '0' && c <= '9'   ? c - '0'
            : c >= 'a' && c <= 'f' ? c - 'a' + 10
            : c >= 'A' && c <= 'F' ? c - 'A' + 10
                                   : -1;
@@ -230,10 +230,9 @@ static enum outcome read_close(struct attempt *attempt)
     outcome = peek(attempt, 0, &c, &width);
     if (outcome != MATCHED)
         return outcome;
-    bool fits = (attempt->bracket == ANGLE && c == '>') ||
-                (attempt->bracket == SQUARE && c == ']') ||
-                (attempt->bracket == CURLY && c == '}') ||
-                (attempt->bracket == WIDE && is_wide_close(c));
+    bool fits =
+        (attempt->bracket == ANGLE && c == '>') || (attempt->bracket == SQUARE && c == ']') ||
+        (attempt->bracket == CURLY && c == '}') || (attempt->bracket == WIDE && is_wide_close(c));
     if (!fits)
         return NO_MATCH;
     attempt->at += width;
@@ -341,7 +340,8 @@ static enum outcome finish(struct attempt *attempt)
         if (outcome != NO_MATCH)
             return outcome;
         attempt->at = name_end;
-        /* <EMAIL_1 with its closing bracket lost counts as bare; other brackets may be the text's. */
+        /* <EMAIL_1 with its closing bracket lost counts as bare; other brackets may be the text's.
+         */
         if (attempt->bracket != ANGLE || !tolerates(attempt, SL_TOLERATE_BARE))
             return NO_MATCH;
     }
@@ -512,8 +512,8 @@ static enum sl_err advance(struct sl_restorer *restorer, struct sl_slice text, b
         }
         err = put_plain(restorer, (struct sl_slice){text.data + done, at - done}, out);
         if (err == SL_OK)
-            err = put_value(restorer, attempt.entry,
-                            (struct sl_slice){text.data + at, attempt.at}, out);
+            err = put_value(restorer, attempt.entry, (struct sl_slice){text.data + at, attempt.at},
+                            out);
         at += attempt.at;
         done = at;
     }
@@ -541,8 +541,8 @@ enum sl_err sl_restorer_feed(struct sl_restorer *restorer, struct sl_slice piece
         size_t part = piece.len < room ? piece.len : room;
         size_t before = restorer->held_len;
         memcpy(restorer->held + before, piece.data, part);
-        err = advance(restorer, (struct sl_slice){restorer->held, before + part}, false, out,
-                      &taken);
+        err =
+            advance(restorer, (struct sl_slice){restorer->held, before + part}, false, out, &taken);
         if (err != SL_OK)
             break;
         if (taken >= before) { /* what is left lies in the piece */

@@ -15,6 +15,7 @@
  * once per byte; the prefixes only count at the start of a word, where one bit of 8 KB decides.
  */
 #include "pii/detect.h"
+#include "pii/number.h"
 #include "pii/secrets.h"
 
 static bool is_pair(const struct pii_scan *scan, size_t at)
@@ -47,6 +48,8 @@ static size_t start_word(struct pii_scan *scan, size_t at)
         if (next > at)
             return next;
     }
+    if (scan->detector->wants_weak_words)
+        pii_find_weak_word(scan, at);
     if (pii_is_on(scan, SL_PII_URL) && pii_lower(scan->text[at]) == 'w' &&
         pii_word_at(scan, at, "www."))
         pii_find_url(scan, at);

@@ -37,7 +37,7 @@ struct scrub {
     struct sl_error *error;
     struct field *fields;
     size_t count, capacity;
-    size_t next; /* the field that the second walk is at */
+    size_t next;         /* the field that the second walk is at */
     size_t placeholders; /* given out in this call */
 };
 
@@ -78,7 +78,8 @@ static enum sl_err cut_to_leaves(struct field *field)
     return SL_OK;
 }
 
-static enum sl_err look(void *context, enum walk_form form, struct sl_slice text, json_t **replacement)
+static enum sl_err look(void *context, enum walk_form form, struct sl_slice text,
+                        json_t **replacement)
 {
     struct scrub *scrub = context;
     struct field *field;
@@ -188,9 +189,10 @@ static bool reserve_literal(void *context, size_t word, size_t start, size_t end
     size_t at = end;
     uint32_t number = 0;
     bool is_bracketed = start > 0 && strchr("<[{;", text.data[start - 1]) != NULL;
-    bool is_loose = is_bracketed || (start > 1 && (text.data[start - 1] == ' ' ||
-                                                   (unsigned char)text.data[start - 1] >= 0x80 ||
-                                                   pii_lower((unsigned char)text.data[start - 1]) == 'c'));
+    bool is_loose =
+        is_bracketed ||
+        (start > 1 && (text.data[start - 1] == ' ' || (unsigned char)text.data[start - 1] >= 0x80 ||
+                       pii_lower((unsigned char)text.data[start - 1]) == 'c'));
 
     if (start > 0 && !is_loose && pii_is((unsigned char)text.data[start - 1], PII_ALNUM))
         return true;
@@ -383,16 +385,15 @@ static enum sl_err add_note(struct scrub *scrub, json_t **request)
     if (scrub->detector->note[0] == '\0' || scrub->placeholders == 0 || !json_is_array(messages))
         return SL_OK;
     for (; at < json_array_size(messages); at++) {
-        const char *role =
-            json_string_value(json_object_get(json_array_get(messages, at), "role"));
+        const char *role = json_string_value(json_object_get(json_array_get(messages, at), "role"));
         if (role == NULL || (strcmp(role, "system") != 0 && strcmp(role, "developer") != 0))
             break;
     }
     json_t *copy = json_copy(*request);
     json_t *list = json_copy(messages);
     json_t *note = json_pack("{s:s, s:s}", "role", "system", "content", scrub->detector->note);
-    if (copy == NULL || list == NULL || note == NULL ||
-        json_array_insert(list, at, note) != 0 || json_object_set(copy, "messages", list) != 0) {
+    if (copy == NULL || list == NULL || note == NULL || json_array_insert(list, at, note) != 0 ||
+        json_object_set(copy, "messages", list) != 0) {
         json_decref(copy);
         copy = NULL;
     }

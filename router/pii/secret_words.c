@@ -6,8 +6,8 @@
  *
  * Names: the identifier before the sign must name a secret at its end (db_password, clientSecret,
  * api_key_prod), not merely hold the word (secret_name, keyVaultUrl, token_file).
- * Values: templates (${X}, {{ x }}, <token>, os.environ, f(x)), words and placeholders are none; what
- * is left must be strong enough for its name: a password may be short, a key may not.
+ * Values: templates (${X}, {{ x }}, <token>, os.environ, f(x)), words and placeholders are none;
+ * what is left must be strong enough for its name: a password may be short, a key may not.
  *
  * The entropy bound of 3 bits per character over 16 and more characters keeps identifiers and file
  * names out that pass the other rules; 3.5 as gitleaks has it loses short hex keys.
@@ -31,29 +31,37 @@ static const struct {
     const char *word; /* lower case, separators removed */
     enum strength strength;
 } names[] = {
-    {"password", PASSWORD},   {"passwort", PASSWORD},   {"passwd", PASSWORD},
-    {"passphrase", PASSWORD}, {"pwd", PASSWORD},        {"pass", PASSWORD},
-    {"passcode", PASSWORD},   {"kennwort", PASSWORD},   {"contraseña", PASSWORD},
-    {"contrasena", PASSWORD}, {"senha", PASSWORD},      {"motdepasse", PASSWORD},
-    {"wachtwoord", PASSWORD}, {"passwords", PASSWORD},  {"secret", PASSWORD},
-    {"secrete", PASSWORD},    {"apikey", KEY},          {"secretkey", KEY},
-    {"accesskey", KEY},       {"accesskeyid", KEY},     {"privatekey", PASSWORD},
-    {"accountkey", KEY},      {"sharedaccesskey", KEY}, {"sharedkey", KEY},
-    {"authkey", KEY},         {"secretaccesskey", PASSWORD}, {"token", KEY},
-    {"credential", KEY},      {"credentials", KEY},     {"clientsecret", PASSWORD},
-    {"signingkey", KEY},      {"encryptionkey", KEY},   {"masterkey", KEY},
-    {"servicekey", KEY},      {"webhooksecret", KEY},   {"bearer", KEY},
-    {"authorization", KEY},   {"subscriptionkey", KEY}, {"licensekey", KEY},
-    {"jwt", KEY},             {"cookie", WEAK_KEY},     {"sessionid", KEY},
-    {"key", WEAK_KEY},        {"auth", WEAK_KEY},       {"salt", WEAK_KEY},
+    {"password", PASSWORD},   {"passwort", PASSWORD},
+    {"passwd", PASSWORD},     {"passphrase", PASSWORD},
+    {"pwd", PASSWORD},        {"pass", PASSWORD},
+    {"passcode", PASSWORD},   {"kennwort", PASSWORD},
+    {"contraseña", PASSWORD}, {"contrasena", PASSWORD},
+    {"senha", PASSWORD},      {"motdepasse", PASSWORD},
+    {"wachtwoord", PASSWORD}, {"passwords", PASSWORD},
+    {"secret", PASSWORD},     {"secrete", PASSWORD},
+    {"apikey", KEY},          {"secretkey", KEY},
+    {"accesskey", KEY},       {"accesskeyid", KEY},
+    {"privatekey", PASSWORD}, {"accountkey", KEY},
+    {"sharedaccesskey", KEY}, {"sharedkey", KEY},
+    {"authkey", KEY},         {"secretaccesskey", PASSWORD},
+    {"token", KEY},           {"credential", KEY},
+    {"credentials", KEY},     {"clientsecret", PASSWORD},
+    {"signingkey", KEY},      {"encryptionkey", KEY},
+    {"masterkey", KEY},       {"servicekey", KEY},
+    {"webhooksecret", KEY},   {"bearer", KEY},
+    {"authorization", KEY},   {"subscriptionkey", KEY},
+    {"licensekey", KEY},      {"jwt", KEY},
+    {"cookie", WEAK_KEY},     {"sessionid", KEY},
+    {"key", WEAK_KEY},        {"auth", WEAK_KEY},
+    {"salt", WEAK_KEY},
 };
 
 /* Prose: "my password is X". */
-static const char *const prose_words[] = {"password", "Password", "PASSWORD", "passwort", "Passwort",
-                                          "passcode", "Passcode", "passphrase", "Passphrase",
-                                          "kennwort", "Kennwort", "contraseña", "senha", "mot de passe",
-                                          "wachtwoord", "bearer", "Bearer", "pwd", "secret", "token",
-                                          "Token", "key", "Basic", "basic"};
+static const char *const prose_words[] = {
+    "password", "Password",     "PASSWORD",   "passwort", "Passwort", "passcode",
+    "Passcode", "passphrase",   "Passphrase", "kennwort", "Kennwort", "contraseña",
+    "senha",    "mot de passe", "wachtwoord", "bearer",   "Bearer",   "pwd",
+    "secret",   "token",        "Token",      "key",      "Basic",    "basic"};
 
 static uint8_t name_lens[sizeof names / sizeof *names]; /* filled by pii_secret_word_starts */
 
@@ -67,12 +75,13 @@ void pii_secret_word_starts(void (*mark)(const char *word))
 
 /* ---- names --------------------------------------------------------------------------------- */
 
-/* Endings that may follow the word in a name: api_key_prod, password2, token_value, secretsecure. */
+/* Endings that may follow the word in a name: api_key_prod, password2, token_value, secretsecure.
+ */
 static bool is_name_tail(const char *tail, size_t len)
 {
-    static const char *const tails[] = {"value", "secure", "prod",   "production", "dev",  "test",
-                                        "live",  "staging", "base64", "string",    "text", "myservice",
-                                        "old",   "new",     "plain",  "raw",       "hash"};
+    static const char *const tails[] = {
+        "value",  "secure", "prod",      "production", "dev", "test",  "live", "staging", "base64",
+        "string", "text",   "myservice", "old",        "new", "plain", "raw",  "hash"};
     size_t at = 0;
     while (at < len && isdigit((unsigned char)tail[at]))
         at++;
@@ -117,9 +126,9 @@ static enum strength name_strength(const struct pii_scan *scan, size_t end, size
             /* A new word of the name starts here: a separator, a capital after a small letter; a
              * short word such as key or pass in the middle of another is none (monkey, compass). */
             size_t here = flat_at[from];
-            bool is_start = from == 0 || flat_at[from - 1] + 1 < here ||
-                            (pii_is(scan->text[here], PII_UPPER) &&
-                             !pii_is(scan->text[here - 1], PII_UPPER));
+            bool is_start =
+                from == 0 || flat_at[from - 1] + 1 < here ||
+                (pii_is(scan->text[here], PII_UPPER) && !pii_is(scan->text[here - 1], PII_UPPER));
             if ((is_start || width >= 6) &&
                 (from + width == len || is_name_tail(flat + from + width, len - from - width))) {
                 best = names[i].strength;
@@ -140,9 +149,10 @@ static bool starts_with(struct sl_slice value, const char *prefix)
 
 static bool is_template(struct sl_slice value)
 {
-    static const char *const starts[] = {"${", "$(", "{{", "<", "%(", "%{", "#{", "os.", "process.",
-                                         "env.", "env(", "getenv", "System.", "config.", "self.",
-                                         "this.", "secrets.", "vault.", "var.", "[", "...", "$$"};
+    static const char *const starts[] = {
+        "${",       "$(",     "{{",   "<",      "%(",      "%{",      "#{",    "os.",
+        "process.", "env.",   "env(", "getenv", "System.", "config.", "self.", "this.",
+        "secrets.", "vault.", "var.", "[",      "...",     "$$"};
     for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
         if (starts_with(value, starts[i]))
             return true;
@@ -158,8 +168,8 @@ static bool is_template(struct sl_slice value)
         if (at == value.len)
             return true;
     }
-    if (value.data[0] == '{' && (value.data[value.len - 1] == '}' ||
-                                 memchr(value.data, '(', value.len) != NULL))
+    if (value.data[0] == '{' &&
+        (value.data[value.len - 1] == '}' || memchr(value.data, '(', value.len) != NULL))
         return true;
     return false;
 }
@@ -241,7 +251,8 @@ static bool is_value(struct sl_slice value, enum strength strength, bool takes_u
     case PASSWORD:
         return shape.digits > 0 || shape.signs > 0 || (value.len >= 16 && shape.entropy > 3.5);
     case KEY:
-        return value.len >= 16 && shape.entropy > 3.0 && (shape.digits > 1 || shape.entropy > 4.0) &&
+        return value.len >= 16 && shape.entropy > 3.0 &&
+               (shape.digits > 1 || shape.entropy > 4.0) &&
                !(shape.uppers == 0 && shape.joints > 1 && value.len < 24 && shape.digits > 4);
     case WEAK_KEY:
         return value.len >= 20 && shape.entropy > 3.2 && shape.digits > 2 &&
@@ -305,7 +316,8 @@ static void read_value(struct pii_scan *scan, size_t at, enum strength strength,
     /* Authorization: Bearer x, token: Bearer x */
     if (pii_word_at(scan, at, "bearer ") || pii_word_at(scan, at, "basic ") ||
         pii_word_at(scan, at, "token "))
-        at += (size_t)(strchr((const char *)scan->text + at, ' ') - (const char *)scan->text) - at + 1;
+        at += (size_t)(strchr((const char *)scan->text + at, ' ') - (const char *)scan->text) - at +
+              1;
     if (at >= scan->len)
         return;
     if (is_quote(scan->text[at])) {
@@ -371,7 +383,7 @@ void pii_find_secret_assignment(struct pii_scan *scan, size_t at)
         left--;
     if (left == 0)
         return;
-    if (pii_at(scan, right) == '=' || (pii_at(scan, right) == ':' ))
+    if (pii_at(scan, right) == '=' || (pii_at(scan, right) == ':'))
         return; /* not the last sign */
     if (pii_at(scan, right) == '>')
         right++;
@@ -397,8 +409,8 @@ void pii_find_secret_assignment(struct pii_scan *scan, size_t at)
     strength = name_strength(scan, left, &name_start);
     if (strength != NO_SECRET) {
         size_t len = left - name_start;
-        bool takes_uuid = len >= 9 && pii_word_at(scan, left - 9, "authtoken") &&
-                          name_start > 0 && scan->text[name_start - 1] == ':';
+        bool takes_uuid = len >= 9 && pii_word_at(scan, left - 9, "authtoken") && name_start > 0 &&
+                          scan->text[name_start - 1] == ':';
         read_value(scan, right, strength, takes_uuid);
     }
 }
@@ -435,7 +447,8 @@ static bool is_prose_word(const struct pii_scan *scan, size_t at)
 
 size_t pii_find_secret_word(struct pii_scan *scan, size_t at)
 {
-    static const char *const verbs[] = {" is ", " is: ", " ist ", " was ", " es ", " est ", " lautet ", " is now ", " = "};
+    static const char *const verbs[] = {" is ",  " is: ",    " ist ",    " was ", " es ",
+                                        " est ", " lautet ", " is now ", " = "};
     size_t end = at;
     bool is_password;
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Secrets that their own form gives away: prefixed tokens (secret_forms.def), JSON web tokens, Slack
- * tokens and webhooks, private key blocks, passwords in URLs, and a few forms without a prefix.
- * Keywords with a value next to them are in secret_words.c.
+ * Secrets that their own form gives away: prefixed tokens (secret_forms.def), JSON web tokens,
+ * Slack tokens and webhooks, private key blocks, passwords in URLs, and a few forms without a
+ * prefix. Keywords with a value next to them are in secret_words.c.
  *
  * No stop words: gitleaks skips a secret that has "fake" or "test" in it, which in a prompt is as
- * often a real one. Bodies made of one repeated letter are placeholders of documents and left alone.
+ * often a real one. Bodies made of one repeated letter are placeholders of documents and left
+ * alone.
  *
  * The table over the first three bytes of a word and the buckets of prefixes are built once per
  * process; then read by any thread.
@@ -54,8 +55,8 @@ static void mark(const char *prefix)
 {
     bool is_short = prefix[2] == '\0';
     for (unsigned third = is_short ? 0 : (unsigned char)prefix[2]; third < 256; third++) {
-        unsigned bit = start_bit((unsigned char)prefix[0], (unsigned char)prefix[1],
-                                 (unsigned char)third);
+        unsigned bit =
+            start_bit((unsigned char)prefix[0], (unsigned char)prefix[1], (unsigned char)third);
         starts[bit / 64] |= UINT64_C(1) << (bit % 64);
         if (!is_short)
             break;
@@ -194,8 +195,7 @@ static size_t find_slack(struct pii_scan *scan, size_t at)
         return at;
     size_t last = end - part - 1;
     bool is_rotated = numbers == 0 && last > 100; /* xoxe-1-… */
-    if ((numbers == 0 && !is_rotated) || last < 14 ||
-        pii_is_dummy(scan->text + part + 1, last))
+    if ((numbers == 0 && !is_rotated) || last < 14 || pii_is_dummy(scan->text + part + 1, last))
         return at;
     add_secret(scan, at, end);
     return end;
@@ -230,7 +230,8 @@ static size_t find_key_block(struct pii_scan *scan, size_t at)
 
     while (start > 0 && at - start < 5 && scan->text[start - 1] == '-')
         start--;
-    while (line < limit && line - at < 60 && (pii_is(scan->text[line], PII_UPPER | PII_DIGIT) || scan->text[line] == ' '))
+    while (line < limit && line - at < 60 &&
+           (pii_is(scan->text[line], PII_UPPER | PII_DIGIT) || scan->text[line] == ' '))
         line++;
     struct sl_slice label = {text + at, line - at};
     if (at - start < 4 || (memmem(label.data, label.len, "PRIVATE KEY", 11) == NULL &&
@@ -247,7 +248,9 @@ static size_t find_key_block(struct pii_scan *scan, size_t at)
         return stop;
     }
     size_t stop = line; /* cut off: everything that still looks like base64 in lines */
-    while (stop < limit && (is_in(T, scan->text[stop]) || strchr("\r\n\\: ,", scan->text[stop]) != NULL) && scan->text[stop] != 0)
+    while (stop < limit &&
+           (is_in(T, scan->text[stop]) || strchr("\r\n\\: ,", scan->text[stop]) != NULL) &&
+           scan->text[stop] != 0)
         stop++;
     add_secret(scan, start, stop);
     return stop;
@@ -296,12 +299,14 @@ size_t pii_find_secret_prefix(struct pii_scan *scan, size_t at)
             continue;
         size_t end = body_end(scan, at + len, (enum alphabet)form->alphabet, form->max);
         size_t body = end - at - len;
-        while (body > 0 && (scan->text[end - 1] == '.' || (scan->text[end - 1] == '-' && form->min != form->max)))
+        while (body > 0 && (scan->text[end - 1] == '.' ||
+                            (scan->text[end - 1] == '-' && form->min != form->max)))
             body--, end--;
         if (body < form->min || body > form->max || pii_is(pii_at(scan, end), PII_ALNUM))
             continue;
         if (!form->takes_dummies && (pii_is_dummy(scan->text + at + len, body) ||
-                                     (form->alphabet != U && form->min != form->max && looks_like_words(scan, at + len, end))))
+                                     (form->alphabet != U && form->min != form->max &&
+                                      looks_like_words(scan, at + len, end))))
             continue;
         add_secret(scan, at, end);
         return end;
@@ -367,10 +372,12 @@ static void find_credentials(struct pii_scan *scan, size_t host)
             sign = end;
         end++;
     }
-    if (colon == 0 || sign <= colon + 1 || sign - colon > 256 || !pii_is(pii_at(scan, sign + 1), PII_ALNUM | PII_HIGH))
+    if (colon == 0 || sign <= colon + 1 || sign - colon > 256 ||
+        !pii_is(pii_at(scan, sign + 1), PII_ALNUM | PII_HIGH))
         return;
     size_t start = colon + 1;
-    if (strchr("${%*[", scan->text[start]) != NULL || pii_is_dummy(scan->text + start, sign - start))
+    if (strchr("${%*[", scan->text[start]) != NULL ||
+        pii_is_dummy(scan->text + start, sign - start))
         return;
     add_secret(scan, start, sign);
 }
@@ -381,15 +388,19 @@ static size_t find_webhook(struct pii_scan *scan, size_t scheme, size_t host)
     static const struct {
         const char *prefix;
         unsigned min;
-    } hooks[] = {{"hooks.slack.com/services/", 30}, {"hooks.slack.com/workflows/", 30},
-                 {"hooks.slack.com/triggers/", 20}, {"discord.com/api/webhooks/", 60},
+    } hooks[] = {{"hooks.slack.com/services/", 30},
+                 {"hooks.slack.com/workflows/", 30},
+                 {"hooks.slack.com/triggers/", 20},
+                 {"discord.com/api/webhooks/", 60},
                  {"discordapp.com/api/webhooks/", 60}};
     for (size_t i = 0; i < sizeof hooks / sizeof *hooks; i++) {
         size_t len = strlen(hooks[i].prefix);
         if (!pii_word_at(scan, host, hooks[i].prefix))
             continue;
         size_t end = host + len;
-        while (end < scan->len && (pii_is(scan->text[end], PII_ALNUM) || strchr("/_-", scan->text[end]) != NULL) && scan->text[end] != 0)
+        while (end < scan->len &&
+               (pii_is(scan->text[end], PII_ALNUM) || strchr("/_-", scan->text[end]) != NULL) &&
+               scan->text[end] != 0)
             end++;
         if (end - host - len >= hooks[i].min) {
             add_secret(scan, scheme, end);

@@ -25,7 +25,8 @@ void pii_find_secret_quoted(struct pii_scan *scan, size_t at);
 
 /* Between the two files. */
 bool pii_is_dummy(const unsigned char *text, size_t len);
-bool pii_has_secret_prefix(struct sl_slice value); /* starts like a form, whether or not it is one */
+bool pii_has_secret_prefix(
+    struct sl_slice value); /* starts like a form, whether or not it is one */
 size_t pii_find_secret_word(struct pii_scan *scan, size_t at); /* keywords in prose */
 void pii_secret_word_starts(void (*mark)(const char *word));
 

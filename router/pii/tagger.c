@@ -19,13 +19,13 @@ static const uint32_t name_table[1u << SLOT_BITS] = {
 
 /* What a token looks like. */
 enum shape {
-    SHAPE_LINE,   /* end of a line */
-    SHAPE_SIGN,   /* any sign not below */
+    SHAPE_LINE, /* end of a line */
+    SHAPE_SIGN, /* any sign not below */
     SHAPE_COMMA,
-    SHAPE_STOP,   /* . ! ? */
+    SHAPE_STOP, /* . ! ? */
     SHAPE_QUOTE,
     SHAPE_DASH,
-    SHAPE_OPEN,   /* ( [ < > @ # / : and such, each a hash of its own in `word` */
+    SHAPE_OPEN, /* ( [ < > @ # / : and such, each a hash of its own in `word` */
     SHAPE_LOWER,
     SHAPE_TITLE,  /* Anna */
     SHAPE_UPPER,  /* ANNA */
@@ -33,8 +33,8 @@ enum shape {
     SHAPE_MIXED,  /* McDonald, iPhone */
     SHAPE_SHORT_NUMBER,
     SHAPE_LONG_NUMBER, /* four digits and more */
-    SHAPE_ALNUM,  /* letters and digits */
-    SHAPE_EDGE    /* before the first and after the last token */
+    SHAPE_ALNUM,       /* letters and digits */
+    SHAPE_EDGE         /* before the first and after the last token */
 };
 
 /* ---- lists --------------------------------------------------------------------------------- */

@@ -67,8 +67,8 @@ uint8_t tag_word_flags(const unsigned char *word, size_t len);
 
 /* Weights as the model has them: label scores per bucket, and from label to label. */
 struct tag_model {
-    const int8_t (*weights)[TAG_LABELS];  /* [TAG_BUCKETS] */
-    const int8_t (*moves)[TAG_LABELS];    /* [TAG_LABELS], from, to */
+    const int8_t (*weights)[TAG_LABELS]; /* [TAG_BUCKETS] */
+    const int8_t (*moves)[TAG_LABELS];   /* [TAG_LABELS], from, to */
 };
 /* The best labels of one run of active tokens, the first of which is tokens[first]; run is at most
  * TAG_RUN_MAX. */

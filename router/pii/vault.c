@@ -231,9 +231,8 @@ static int compare_reserved(const void *a, const void *b)
 static bool is_reserved(const struct sl_vault *vault, unsigned kind, uint32_t number)
 {
     struct reserved key = {number, (uint16_t)kind};
-    return vault->reserved_count > 0 &&
-           bsearch(&key, vault->reserved, vault->reserved_count, sizeof key, compare_reserved) !=
-               NULL;
+    return vault->reserved_count > 0 && bsearch(&key, vault->reserved, vault->reserved_count,
+                                                sizeof key, compare_reserved) != NULL;
 }
 
 /* `EMAIL_` + five letters of base 32 (25 bits). On a collision within the request the hash is

@@ -16,7 +16,8 @@
 #define FOLD_NONE 0xFFFFFFFFu
 #define FOLD_SKIP 0u
 
-/* The ASCII character that a reader takes `c` for, FOLD_SKIP for one that nobody sees, FOLD_NONE. */
+/* The ASCII character that a reader takes `c` for, FOLD_SKIP for one that nobody sees, FOLD_NONE.
+ */
 static uint32_t fold(uint32_t c)
 {
     if (c >= 0xFF01 && c <= 0xFF5E)
@@ -133,8 +134,8 @@ static enum sl_err put(struct pii_view *view, const char *bytes, size_t len, siz
                  last->origin_end - last->origin == view->owned.len - last->view;
 
     if (!joins) {
-        enum sl_err err = grow((void **)&view->runs, &view->run_capacity, view->run_count,
-                               sizeof *view->runs);
+        enum sl_err err =
+            grow((void **)&view->runs, &view->run_capacity, view->run_count, sizeof *view->runs);
         if (err != SL_OK)
             return err;
         view->runs[view->run_count++] =
@@ -289,11 +290,11 @@ enum sl_err pii_json_decode(struct sl_slice content, struct sl_buf *out)
 
 static enum sl_err add_leaf(struct pii_view *view, size_t leaf_start, bool is_number)
 {
-    enum sl_err err = grow((void **)&view->leaves, &view->leaf_capacity, view->leaf_count,
-                           sizeof *view->leaves);
+    enum sl_err err =
+        grow((void **)&view->leaves, &view->leaf_capacity, view->leaf_count, sizeof *view->leaves);
     if (err == SL_OK)
-        view->leaves[view->leaf_count++] = (struct pii_leaf){
-            (uint32_t)leaf_start, (uint32_t)view->owned.len, is_number};
+        view->leaves[view->leaf_count++] =
+            (struct pii_leaf){(uint32_t)leaf_start, (uint32_t)view->owned.len, is_number};
     return err;
 }
 
@@ -326,9 +327,9 @@ enum sl_err pii_view_json(struct pii_view *view, struct sl_slice text)
             at += at < text.len;
         } else if ((c >= '0' && c <= '9') || c == '-') {
             size_t end = at + 1;
-            while (end < text.len && ((text.data[end] >= '0' && text.data[end] <= '9') ||
-                                      (text.data[end] != 0 &&
-                                       strchr(".eE+-", text.data[end]) != NULL)))
+            while (end < text.len &&
+                   ((text.data[end] >= '0' && text.data[end] <= '9') ||
+                    (text.data[end] != 0 && strchr(".eE+-", text.data[end]) != NULL)))
                 end++;
             leaf_start = view->owned.len;
             err = put(view, text.data + at, end - at, at, end);
@@ -360,8 +361,8 @@ static const struct pii_run *run_at(const struct pii_view *view, size_t offset)
     return &view->runs[low];
 }
 
-void pii_view_origin(const struct pii_view *view, size_t start_at, size_t end,
-                     size_t *origin_start, size_t *origin_end)
+void pii_view_origin(const struct pii_view *view, size_t start_at, size_t end, size_t *origin_start,
+                     size_t *origin_end)
 {
     if (view->runs == NULL || end <= start_at) {
         *origin_start = start_at;

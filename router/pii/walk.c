@@ -21,11 +21,31 @@ struct walk {
 
 /* String values under these keys are words of the API, never text. Sorted for reading only. */
 static const char *const steering_keys[] = {
-    "$ref",      "call_id",         "detail",    "effort",           "encoding_format",
-    "format",    "id",              "mode",      "model",            "modality",
-    "object",    "parallel",        "pattern",   "reasoning_effort", "role",
-    "schema_id", "service_tier",    "syntax",    "tool_call_id",     "tool_choice",
-    "type",      "truncation",      "verbosity", "voice",            "cache_control",
+    "$ref",
+    "call_id",
+    "detail",
+    "effort",
+    "encoding_format",
+    "format",
+    "id",
+    "mode",
+    "model",
+    "modality",
+    "object",
+    "parallel",
+    "pattern",
+    "reasoning_effort",
+    "role",
+    "schema_id",
+    "service_tier",
+    "syntax",
+    "tool_call_id",
+    "tool_choice",
+    "type",
+    "truncation",
+    "verbosity",
+    "voice",
+    "cache_control",
 };
 
 /* Under these keys nothing is text at all. */
@@ -49,8 +69,8 @@ static bool is_skipped(const struct walk *walk, const char *parent, const char *
     if (json_is_string(value) &&
         is_one_of(key, steering_keys, sizeof steering_keys / sizeof *steering_keys))
         return true;
-    if (json_is_array(value) && is_one_of(key, steering_subtrees,
-                                          sizeof steering_subtrees / sizeof *steering_subtrees))
+    if (json_is_array(value) &&
+        is_one_of(key, steering_subtrees, sizeof steering_subtrees / sizeof *steering_subtrees))
         return true;
     /* A function's name must stay what the tools declare. */
     if (strcmp(key, "name") == 0 && parent != NULL &&
@@ -105,7 +125,8 @@ static enum sl_err walk_object(struct walk *walk, const char *parent, const json
     json_t *value;
     bool has_messages = depth == 1 && json_object_get(object, "messages") != NULL;
 
-    json_object_foreach ((json_t *)object, key, value) {
+    json_object_foreach((json_t *)object, key, value)
+    {
         if (has_messages && strcmp(key, "messages") == 0)
             continue;
         err = walk_member(walk, parent, key, object, value, depth, copy);

@@ -10,14 +10,19 @@
 
 /* Sorted. */
 static const char *const tlds[] = {
-    "academy", "ae", "agency", "ai", "app", "ar", "art", "at", "au", "be", "bg", "biz", "blog", "br",
-    "ca", "cat", "cc", "ch", "cl", "cloud", "club", "cn", "co", "com", "cy", "cz", "de", "design",
-    "dev", "digital", "dk", "edu", "ee", "email", "es", "eu", "fi", "fr", "gov", "gr", "group", "hk",
-    "hr", "hu", "ie", "il", "in", "info", "int", "io", "it", "jobs", "jp", "kr", "live", "lt", "lu",
-    "lv", "ly", "mil", "mobi", "museum", "mx", "my", "net", "news", "nl", "no", "nu", "nz", "online",
-    "org", "ph", "pl", "pro", "pt", "ro", "ru", "se", "sg", "shop", "si", "site", "sk", "solutions",
-    "space", "store", "studio", "team", "tech", "th", "today", "top", "tr", "tv", "tw", "ua", "uk",
-    "us", "uy", "vlaanderen", "webcam", "website", "wiki", "work", "world", "xyz", "za", "zone",
+    "academy", "ae",         "agency",  "ai",        "app",   "ar",    "art",    "at",     "au",
+    "be",      "bg",         "biz",     "blog",      "br",    "ca",    "cat",    "cc",     "ch",
+    "cl",      "cloud",      "club",    "cn",        "co",    "com",   "cy",     "cz",     "de",
+    "design",  "dev",        "digital", "dk",        "edu",   "ee",    "email",  "es",     "eu",
+    "fi",      "fr",         "gov",     "gr",        "group", "hk",    "hr",     "hu",     "ie",
+    "il",      "in",         "info",    "int",       "io",    "it",    "jobs",   "jp",     "kr",
+    "live",    "lt",         "lu",      "lv",        "ly",    "mil",   "mobi",   "museum", "mx",
+    "my",      "net",        "news",    "nl",        "no",    "nu",    "nz",     "online", "org",
+    "ph",      "pl",         "pro",     "pt",        "ro",    "ru",    "se",     "sg",     "shop",
+    "si",      "site",       "sk",      "solutions", "space", "store", "studio", "team",   "tech",
+    "th",      "today",      "top",     "tr",        "tv",    "tw",    "ua",     "uk",     "us",
+    "uy",      "vlaanderen", "webcam",  "website",   "wiki",  "work",  "world",  "xyz",    "za",
+    "zone",
 };
 
 bool pii_is_known_tld(struct sl_slice label)

@@ -30,8 +30,9 @@ static double move_sums[TAG_LABELS][TAG_LABELS];
 
 static unsigned tag_of(const char *kind, int is_first)
 {
-    unsigned begin = kind[0] == 'P' ? TAG_PERSON_BEGIN : kind[0] == 'L' ? TAG_PLACE_BEGIN
-                                                                        : TAG_FIRM_BEGIN;
+    unsigned begin = kind[0] == 'P'   ? TAG_PERSON_BEGIN
+                     : kind[0] == 'L' ? TAG_PLACE_BEGIN
+                                      : TAG_FIRM_BEGIN;
     return begin + (is_first ? 0 : 1);
 }
 
@@ -44,14 +45,16 @@ static void read_sentence(const json_t *row, struct sentence *sentence)
 
     sentence->tokens = calloc(capacity, sizeof *sentence->tokens);
     sentence->gold = calloc(capacity, 1);
-    while (tag_next_token((const unsigned char *)text, len, at, &sentence->tokens[sentence->count])) {
+    while (
+        tag_next_token((const unsigned char *)text, len, at, &sentence->tokens[sentence->count])) {
         at = sentence->tokens[sentence->count].end;
         sentence->count++;
     }
     tag_mark_active(sentence->tokens, sentence->count);
     size_t i;
     json_t *span;
-    json_array_foreach (json_object_get(row, "spans"), i, span) {
+    json_array_foreach(json_object_get(row, "spans"), i, span)
+    {
         size_t start = (size_t)json_integer_value(json_array_get(span, 0));
         size_t end = (size_t)json_integer_value(json_array_get(span, 1));
         const char *kind = json_string_value(json_array_get(span, 2));
@@ -189,7 +192,8 @@ static void print_model(void)
         while (last > 1 && rounded(sums[i][last - 1], scale) == 0)
             last--;
         for (unsigned label = 0; label < last; label++)
-            column += (size_t)printf("%d%s", rounded(sums[i][label], scale), label + 1 < last ? "," : "");
+            column +=
+                (size_t)printf("%d%s", rounded(sums[i][label], scale), label + 1 < last ? "," : "");
         column += (size_t)printf("},");
         if (column > 90) {
             printf("\n");
@@ -232,8 +236,8 @@ int main(int argc, char **argv)
             sentences[j] = swap;
         }
         for (size_t i = 0; i < count; i++)
-            wrong += train_sentence(&sentences[i],
-                                    (double)rounds - round - (double)i / (double)count);
+            wrong +=
+                train_sentence(&sentences[i], (double)rounds - round - (double)i / (double)count);
         fprintf(stderr, "round %d: %zu runs wrong\n", round + 1, wrong);
     }
     print_model();

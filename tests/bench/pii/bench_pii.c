@@ -23,13 +23,16 @@
 #define ROUNDS 5 /* the best is printed: the machine is shared */
 
 static const char *const lines[] = {
-    "The quarterly numbers look better than we expected, mostly because shipping costs went down.\n",
+    "The quarterly numbers look better than we expected, mostly because shipping costs went "
+    "down.\n",
     "Could you rewrite the following paragraph so that it sounds more friendly and less formal?\n",
     "We discussed three options and agreed that the second one is cheap enough to try first.\n",
     "Please summarise the discussion below in five bullet points and list the open questions.\n",
-    "def mean(values):\n    total = sum(values)\n    return total / len(values) if values else 0.0\n",
+    "def mean(values):\n    total = sum(values)\n    return total / len(values) if values else "
+    "0.0\n",
     "{\"id\": 4711, \"status\": \"open\", \"priority\": 2, \"tags\": [\"billing\", \"refund\"]}\n",
-    "You can reach Maria Keller at maria.keller@example.org or +49 30 901820, she lives in Berlin.\n",
+    "You can reach Maria Keller at maria.keller@example.org or +49 30 901820, she lives in "
+    "Berlin.\n",
     "It rained on 12.03.2024 and the 2nd run took 1438 ms, see build 20240312 in the log.\n",
     "If the model is unsure it should say so instead of inventing an answer, which is annoying.\n",
     "My card 4111 1111 1111 1111 was charged twice by Acme Corp from 192.0.2.17 yesterday.\n",
@@ -150,8 +153,8 @@ static void bench_restore(struct sl_slice text)
     for (int round = 0; round < ROUNDS; round++) {
         sl_buf_reset(&out);
         double start = seconds();
-        if (sl_pii_restore_text(vault, SL_RESTORE_TEXT, SL_TOLERATE_ALL, sl_buf_slice(&scrubbed), &out,
-                                NULL, NULL) != SL_OK)
+        if (sl_pii_restore_text(vault, SL_RESTORE_TEXT, SL_TOLERATE_ALL, sl_buf_slice(&scrubbed),
+                                &out, NULL, NULL) != SL_OK)
             exit(1);
         double took = seconds() - start;
         best = took < best ? took : best;
@@ -163,8 +166,8 @@ static void bench_restore(struct sl_slice text)
         double start = seconds();
         for (size_t at = 0; at < scrubbed.len; at += 5) { /* a token is some five bytes */
             size_t len = scrubbed.len - at < 5 ? scrubbed.len - at : 5;
-            if (sl_restorer_feed(restorer, (struct sl_slice){scrubbed.data + at, len}, &out, NULL) !=
-                SL_OK)
+            if (sl_restorer_feed(restorer, (struct sl_slice){scrubbed.data + at, len}, &out,
+                                 NULL) != SL_OK)
                 exit(1);
         }
         double took = seconds() - start;

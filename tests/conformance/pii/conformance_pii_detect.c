@@ -190,8 +190,8 @@ START_TEST(recognizer_cases_are_read_as_by_their_recognizers)
         enum sl_pii_type type;
         if (!row->is_canonical)
             continue;
-        ck_assert_msg(sl_pii_type_parse(sl_slice_of(row->entity), &type), "%s: no kind %s",
-                      row->id, row->entity);
+        ck_assert_msg(sl_pii_type_parse(sl_slice_of(row->entity), &type), "%s: no kind %s", row->id,
+                      row->entity);
         if (detectors[type] == NULL) {
             struct sl_pii_rules rules;
             sl_pii_rules_init(&rules);

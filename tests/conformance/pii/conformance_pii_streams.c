@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Whole scrub-and-restore walks: the request as the cloud must see it, the answer as the client must
- * get it, with the pieces of the answer as the reference cuts them, in one piece, and cut at every
- * byte. Where a row leaves detection open ("may be stubbed") and ours finds something else, the
- * vault is filled from the row, and the row counts as not detected.
+ * Whole scrub-and-restore walks: the request as the cloud must see it, the answer as the client
+ * must get it, with the pieces of the answer as the reference cuts them, in one piece, and cut at
+ * every byte. Where a row leaves detection open ("may be stubbed") and ours finds something else,
+ * the vault is filled from the row, and the row counts as not detected.
  */
 #include "pii/vault.h"
 #include "sse_parser.h"
@@ -73,7 +73,8 @@ static bool is_given(const json_t *row, const char *placeholder)
 {
     size_t i;
     json_t *entity;
-    json_array_foreach (get(row, "entities"), i, entity) {
+    json_array_foreach(get(row, "entities"), i, entity)
+    {
         if (strcmp(json_string_value(get(entity, "placeholder")), placeholder) == 0)
             return true;
     }
@@ -85,7 +86,8 @@ static struct sl_vault *vault_from_entities(const json_t *row)
     struct sl_vault *vault = sl_vault_create();
     size_t i;
     json_t *entity;
-    json_array_foreach (get(row, "entities"), i, entity) {
+    json_array_foreach(get(row, "entities"), i, entity)
+    {
         const char *word = json_string_value(get(entity, "type"));
         const char *placeholder = json_string_value(get(entity, "placeholder"));
         unsigned number = (unsigned)strtoul(strrchr(placeholder, '_') + 1, NULL, 10);
@@ -160,8 +162,8 @@ static enum sl_err on_event(void *context, const struct sl_sse_event *event)
     struct answer *answer = context;
     json_t *json = json_loadb(event->data.data, event->data.len, 0, NULL);
     const json_t *choice = json_array_get(get(json, "choices"), 0);
-    const json_t *text = choice != NULL ? get(get(choice, "delta"), "content")
-                                        : get(get(json, "delta"), "text");
+    const json_t *text =
+        choice != NULL ? get(get(choice, "delta"), "content") : get(get(json, "delta"), "text");
     if (json_is_string(text))
         receive(answer, &answer->choices[0], text_of(text));
     json_decref(json);
@@ -193,7 +195,8 @@ static void receive_events(struct answer *answer, const json_t *chunks)
     size_t i;
     json_t *chunk;
     sl_sse_parser_init(&parser, ANSWER_BYTES_MAX, on_event, answer);
-    json_array_foreach (chunks, i, chunk) {
+    json_array_foreach(chunks, i, chunk)
+    {
         size_t len = decode_base64(json_string_value(chunk), bytes);
         ck_assert_int_eq(sl_sse_parser_feed(&parser, (struct sl_slice){bytes, len}), SL_OK);
     }
@@ -205,13 +208,14 @@ static void receive_all(struct answer *answer, const json_t *row)
 {
     size_t i;
     json_t *chunk;
-    json_array_foreach (get(row, "cloud_chunks"), i, chunk) {
+    json_array_foreach(get(row, "cloud_chunks"), i, chunk)
+    {
         size_t choice = (size_t)json_integer_value(get(chunk, "index"));
         const json_t *text = json_is_string(chunk) ? chunk : get(chunk, "content");
         ck_assert_uint_lt(choice, CHOICES);
         receive(answer, &answer->choices[choice], text_of(text));
     }
-    json_array_foreach (get(row, "tool_call_chunks"), i, chunk)
+    json_array_foreach(get(row, "tool_call_chunks"), i, chunk)
         receive(answer, &answer->arguments, text_of(chunk));
     receive_events(answer, get(row, "sse_chunks_base64"));
 }
@@ -228,7 +232,8 @@ static bool arguments_fit(const struct channel *channel, const json_t *row)
     json_t *other;
     if (expected == NULL || is_text(channel, expected))
         return true;
-    json_array_foreach (get(row, "alternatives"), i, other) {
+    json_array_foreach(get(row, "alternatives"), i, other)
+    {
         if (is_text(channel, other))
             return true;
     }

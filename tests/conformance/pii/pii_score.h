@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The scoring of the reference sets, as score.py beside them does it: per kind, exact bounds and any
- * overlap, and the leak, the share of personal bytes that no find of any kind covers.
+ * The scoring of the reference sets, as score.py beside them does it: per kind, exact bounds and
+ * any overlap, and the leak, the share of personal bytes that no find of any kind covers.
  */
 #ifndef SLUICE_TEST_PII_SCORE_H
 #define SLUICE_TEST_PII_SCORE_H

@@ -50,7 +50,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             sl_restorer_held_bytes(restorer) > 6 * 32)
             abort();
     }
-    if (sl_restorer_flush(restorer, &pieces, NULL) != SL_OK || sl_restorer_held_bytes(restorer) != 0)
+    if (sl_restorer_flush(restorer, &pieces, NULL) != SL_OK ||
+        sl_restorer_held_bytes(restorer) != 0)
         abort();
     if (!sl_slice_equal(sl_buf_slice(&whole), sl_buf_slice(&pieces)))
         abort();

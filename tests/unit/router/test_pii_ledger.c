@@ -63,10 +63,11 @@ START_TEST(a_line_has_counts_and_no_text)
 {
     append("crm \"x\"", 1700000000123, 2);
     char *text = print((struct sl_pii_ledger_query){.as_json = true});
-    ck_assert_str_eq(text, "{\"time\":\"2023-11-14T22:13:20.123Z\",\"time_ms\":1700000000123,"
-                           "\"request_id\":\"r1\",\"app\":\"crm \\\"x\\\"\",\"provider\":\"openai\","
-                           "\"model\":\"gpt\",\"policy\":\"sha256:ab\",\"bytes\":100,"
-                           "\"pii\":{\"EMAIL\":2}}\n");
+    ck_assert_str_eq(text,
+                     "{\"time\":\"2023-11-14T22:13:20.123Z\",\"time_ms\":1700000000123,"
+                     "\"request_id\":\"r1\",\"app\":\"crm \\\"x\\\"\",\"provider\":\"openai\","
+                     "\"model\":\"gpt\",\"policy\":\"sha256:ab\",\"bytes\":100,"
+                     "\"pii\":{\"EMAIL\":2}}\n");
     free(text);
 }
 END_TEST
@@ -146,8 +147,10 @@ START_TEST(rows_in_are_rows_out)
 {
     char *out;
     char *err;
-    ck_assert_int_eq(command("{\"id\":\"1\",\"text\":\"\xC3\xBC a@x.org\"}\n{\"id\":\"2\",\"text\":\"\"}\n",
-                             SL_PII_SCAN_JSONL, &out, &err), 0);
+    ck_assert_int_eq(
+        command("{\"id\":\"1\",\"text\":\"\xC3\xBC a@x.org\"}\n{\"id\":\"2\",\"text\":\"\"}\n",
+                SL_PII_SCAN_JSONL, &out, &err),
+        0);
     ck_assert_str_eq(out, "{\"id\":\"1\",\"spans\":[{\"start\":3,\"end\":10,\"type\":\"EMAIL\","
                           "\"score\":1.00}]}\n{\"id\":\"2\",\"spans\":[]}\n");
     free(out);
@@ -159,8 +162,8 @@ START_TEST(a_bad_row_fails_with_its_line_number)
 {
     char *out;
     char *err;
-    ck_assert_int_eq(command("{\"id\":\"1\",\"text\":\"x\"}\n{\"id\":2}\n", SL_PII_SCAN_JSONL, &out,
-                             &err), 1);
+    ck_assert_int_eq(
+        command("{\"id\":\"1\",\"text\":\"x\"}\n{\"id\":2}\n", SL_PII_SCAN_JSONL, &out, &err), 1);
     ck_assert_ptr_nonnull(strstr(err, "line 2"));
     free(out);
     free(err);

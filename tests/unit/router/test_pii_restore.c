@@ -69,7 +69,7 @@ END_TEST
 START_TEST(what_was_not_given_out_stays)
 {
     text("<EMAIL_3> <EMAIL_12> <PHONE_1> <email> < b > <EMAIL_", "<EMAIL_3> <EMAIL_12> <PHONE_1> "
-                                                               "<email> < b > <EMAIL_");
+                                                                 "<email> < b > <EMAIL_");
 }
 END_TEST
 
@@ -82,9 +82,21 @@ END_TEST
 START_TEST(altered_forms_are_restored)
 {
     static const char *const forms[] = {
-        "[EMAIL_1]",  "{EMAIL_1}",         "<email_1>",       "<EMAIL 1>",      "<EMAIL-1>",
-        "<EMAIL1>",   "< EMAIL_1 >",       "<EMAIL\\_1>",     "&lt;EMAIL_1&gt;", "&#60;EMAIL_1&#62;",
-        "%3CEMAIL_1%3E", "%3cEMAIL_1%3e",  "EMAIL_1",         "\xEF\xBC\x9C" "EMAIL_1\xEF\xBC\x9E",
+        "[EMAIL_1]",
+        "{EMAIL_1}",
+        "<email_1>",
+        "<EMAIL 1>",
+        "<EMAIL-1>",
+        "<EMAIL1>",
+        "< EMAIL_1 >",
+        "<EMAIL\\_1>",
+        "&lt;EMAIL_1&gt;",
+        "&#60;EMAIL_1&#62;",
+        "%3CEMAIL_1%3E",
+        "%3cEMAIL_1%3e",
+        "EMAIL_1",
+        "\xEF\xBC\x9C"
+        "EMAIL_1\xEF\xBC\x9E",
     };
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         char from[96];
@@ -98,8 +110,8 @@ END_TEST
 
 START_TEST(altered_forms_stay_where_they_are_not_tolerated)
 {
-    static const char *const forms[] = {"[EMAIL_1]", "<email_1>", "<EMAIL 1>", "EMAIL_1",
-                                        "&lt;EMAIL_1&gt;", "%3CEMAIL_1%3E"};
+    static const char *const forms[] = {"[EMAIL_1]", "<email_1>",       "<EMAIL 1>",
+                                        "EMAIL_1",   "&lt;EMAIL_1&gt;", "%3CEMAIL_1%3E"};
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
         restores(SL_RESTORE_TEXT, SL_TOLERATE_NONE, forms[i], forms[i]);
 }
@@ -210,9 +222,10 @@ END_TEST
  * and never more held than the longest form. */
 START_TEST(random_text_is_restored_the_same_however_it_is_cut)
 {
-    static const char *const parts[] = {"<",   "EMAIL", "_",  "1",   "2>",  ">",    "&lt;", "[", "]",
-                                        "PERSON_1", " ", "\\", "\\u003c", "%3C", "\xEF\xBC\x9C", "x",
-                                        "<EMAIL_1>", "<SECRET_1>", "EMAIL_2", "\n", "\xC3\xA9", "\xE2"};
+    static const char *const parts[] = {
+        "<",         "EMAIL",      "_",       "1",  "2>",       ">",   "&lt;",         "[",
+        "]",         "PERSON_1",   " ",       "\\", "\\u003c",  "%3C", "\xEF\xBC\x9C", "x",
+        "<EMAIL_1>", "<SECRET_1>", "EMAIL_2", "\n", "\xC3\xA9", "\xE2"};
     srand(7);
     for (int round = 0; round < 3000; round++) {
         enum sl_restore_mode mode = round % 2 == 0 ? SL_RESTORE_TEXT : SL_RESTORE_JSON_STRING;
@@ -231,9 +244,9 @@ START_TEST(random_text_is_restored_the_same_however_it_is_cut)
         for (size_t at = 0; at < in.len;) {
             size_t len = 1 + (size_t)rand() % 5;
             len = len < in.len - at ? len : in.len - at;
-            ck_assert_int_eq(sl_restorer_feed(restorer, (struct sl_slice){in.data + at, len}, &cut,
-                                              NULL),
-                             SL_OK);
+            ck_assert_int_eq(
+                sl_restorer_feed(restorer, (struct sl_slice){in.data + at, len}, &cut, NULL),
+                SL_OK);
             ck_assert_uint_le(sl_restorer_held_bytes(restorer), 64);
             at += len;
         }

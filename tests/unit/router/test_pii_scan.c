@@ -63,7 +63,8 @@ START_TEST(emails_have_a_name_a_host_and_a_top_level_domain)
     finds(SL_PII_EMAIL, "Ask {anna.berg+news@mail.example.co.uk}.");
     finds(SL_PII_EMAIL, "mail={anna@example.org}&x=1");
     finds(SL_PII_EMAIL, "line\\n{anna@example.org}");
-    finds(SL_PII_EMAIL, "<{info@b\xC3\xBC" "cher.example}>");
+    finds(SL_PII_EMAIL, "<{info@b\xC3\xBC"
+                        "cher.example}>");
     finds(SL_PII_EMAIL, "user@host, a @ b, @property, x@1.2.3");
     finds(SL_PII_EMAIL, "git clone git@github.com:org/repo.git");
     finds(SL_PII_EMAIL, "logo@2x.png");
@@ -140,8 +141,8 @@ START_TEST(a_secret_wins_over_what_it_holds)
 {
     struct sl_pii_spans spans = {0};
     struct sl_error error = {0};
-    ck_assert_int_eq(sl_pii_scan(detector, SL_SLICE("password=anna@example.org/4711"), &spans, &error),
-                     SL_OK);
+    ck_assert_int_eq(
+        sl_pii_scan(detector, SL_SLICE("password=anna@example.org/4711"), &spans, &error), SL_OK);
     ck_assert_uint_eq(spans.count, 1);
     ck_assert_int_eq(spans.items[0].kind, SL_PII_SECRET);
     sl_pii_spans_clear(&spans);
@@ -162,8 +163,8 @@ START_TEST(invalid_utf8_is_read_over)
 }
 END_TEST
 
-/* Ten times the text may not take a hundred times as long. Half a second is what a quadratic scan of
- * a megabyte passes by far. */
+/* Ten times the text may not take a hundred times as long. Half a second is what a quadratic scan
+ * of a megabyte passes by far. */
 START_TEST(one_sign_repeated_a_million_times_stays_linear)
 {
     static const char signs[] = "1@<:=aA\".-/+( \\x";
@@ -175,7 +176,8 @@ START_TEST(one_sign_repeated_a_million_times_stays_linear)
         struct timespec before, after;
         memset(text, *sign, len);
         clock_gettime(CLOCK_THREAD_CPUTIME_ID, &before);
-        ck_assert_int_eq(sl_pii_scan(detector, (struct sl_slice){text, len}, &spans, &error), SL_OK);
+        ck_assert_int_eq(sl_pii_scan(detector, (struct sl_slice){text, len}, &spans, &error),
+                         SL_OK);
         clock_gettime(CLOCK_THREAD_CPUTIME_ID, &after);
         double took = (double)(after.tv_sec - before.tv_sec) +
                       (double)(after.tv_nsec - before.tv_nsec) * 1e-9;
@@ -194,7 +196,8 @@ START_TEST(a_view_folds_and_finds_the_way_back)
     size_t start;
     size_t end;
     /* a, zero-width, full-width b, no-break blank, c */
-    struct sl_slice text = SL_SLICE("a\xE2\x80\x8B\xEF\xBD\x82\xC2\xA0" "c");
+    struct sl_slice text = SL_SLICE("a\xE2\x80\x8B\xEF\xBD\x82\xC2\xA0"
+                                    "c");
     ck_assert_int_eq(pii_view_fold(&view, text), SL_OK);
     ck_assert(sl_slice_equal_text(view.text, "ab c"));
     pii_view_origin(&view, 1, 3, &start, &end);
@@ -283,7 +286,8 @@ START_TEST(words_of_policies_are_read_both_ways)
         ck_assert_uint_eq(type, i);
     }
     for (unsigned i = 0; i < SL_PII_ACTION_COUNT; i++) {
-        ck_assert(sl_pii_action_parse(sl_slice_of(sl_pii_action_word((enum sl_pii_action)i)), &action));
+        ck_assert(
+            sl_pii_action_parse(sl_slice_of(sl_pii_action_word((enum sl_pii_action)i)), &action));
         ck_assert_uint_eq(action, i);
     }
     ck_assert(sl_pii_type_parse(SL_SLICE("EMAIL_ADDRESS"), &type));

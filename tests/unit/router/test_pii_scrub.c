@@ -86,7 +86,8 @@ START_TEST(every_string_that_leaves_is_scrubbed_and_keys_stay)
            "{\"role\":\"tool\",\"tool_call_id\":\"c1\",\"content\":\"<EMAIL_8>\"}],"
            "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"description\":"
            "\"<EMAIL_3>\",\"parameters\":{\"type\":\"object\",\"properties\":{\"q\":{\"type\":"
-           "\"string\",\"enum\":[\"<EMAIL_4>\"],\"default\":\"<EMAIL_5>\"}},\"required\":[\"q\"]}}}]}");
+           "\"string\",\"enum\":[\"<EMAIL_4>\"],\"default\":\"<EMAIL_5>\"}},\"required\":[\"q\"]}}}"
+           "]}");
 }
 END_TEST
 
@@ -113,8 +114,10 @@ END_TEST
 
 START_TEST(numbers_that_the_payload_has_literally_are_left_out)
 {
-    scrubs("{\"messages\":[{\"role\":\"user\",\"content\":\"<email_1> EMAIL_2 [EMAIL 3] a@x.org\"}]}",
-           "{\"messages\":[{\"role\":\"user\",\"content\":\"<email_1> EMAIL_2 [EMAIL 3] <EMAIL_4>\"}]}");
+    scrubs(
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"<email_1> EMAIL_2 [EMAIL 3] a@x.org\"}]}",
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"<email_1> EMAIL_2 [EMAIL 3] "
+        "<EMAIL_4>\"}]}");
 }
 END_TEST
 
@@ -123,7 +126,8 @@ START_TEST(numbers_stay_when_the_history_grows)
     struct sl_vault *first = sl_vault_create();
     struct sl_vault *second = sl_vault_create();
     char *one = scrub("{\"messages\":[{\"role\":\"user\",\"content\":\"a@x.org b@x.org\"}],"
-                      "\"user\":\"c@x.org\"}", first);
+                      "\"user\":\"c@x.org\"}",
+                      first);
     char *two = scrub("{\"messages\":[{\"role\":\"user\",\"content\":\"a@x.org b@x.org\"},"
                       "{\"role\":\"user\",\"content\":\"d@x.org b@x.org\"}],\"user\":\"c@x.org\"}",
                       second);
@@ -161,7 +165,8 @@ START_TEST(actions_decide_what_stands_in_the_place)
     rules.types[SL_PII_IP].action = SL_PII_ALLOW;
     rules.types[SL_PII_MAC].action = SL_PII_NEVER_RESTORE;
     char *text = scrub("{\"messages\":[{\"content\":\"a@x.org, 4111-1111-1111-1111, 192.0.2.7, "
-                       "00:1A:2B:3C:4D:5E\"}]}", vault);
+                       "00:1A:2B:3C:4D:5E\"}]}",
+                       vault);
     ck_assert_str_eq(text, "{\"messages\":[{\"content\":\"[EMAIL], ****-****-****-1111, 192.0.2.7, "
                            "<MAC_1>\"}]}");
     ck_assert(!sl_vault_find(vault, SL_SLICE("<MAC_1>"), &value));
@@ -176,7 +181,8 @@ START_TEST(a_name_found_once_is_masked_wherever_it_comes_again)
 {
     struct sl_vault *vault = sl_vault_create();
     char *text = scrub("{\"messages\":[{\"content\":\"My name is Zyxandra Quorlbeth.\"},"
-                       "{\"content\":\"ok, Quorlbeth then\"}]}", vault);
+                       "{\"content\":\"ok, Quorlbeth then\"}]}",
+                       vault);
     ck_assert_ptr_null(strstr(text, "Quorlbeth"));
     free(text);
     sl_vault_free(vault);
@@ -188,7 +194,8 @@ START_TEST(the_note_stands_behind_the_clients_system_messages)
     struct sl_vault *vault = sl_vault_create();
     rules.note = "Copy placeholders.";
     char *text = scrub("{\"messages\":[{\"role\":\"system\",\"content\":\"Be kind.\"},"
-                       "{\"role\":\"user\",\"content\":\"a@x.org\"}]}", vault);
+                       "{\"role\":\"user\",\"content\":\"a@x.org\"}]}",
+                       vault);
     ck_assert_str_eq(text, "{\"messages\":[{\"role\":\"system\",\"content\":\"Be kind.\"},"
                            "{\"role\":\"system\",\"content\":\"Copy placeholders.\"},"
                            "{\"role\":\"user\",\"content\":\"<EMAIL_1>\"}]}");
@@ -202,11 +209,16 @@ START_TEST(disguised_digits_are_found_and_the_bytes_come_back)
     /* Full-width digits, no-break blanks, a zero-width blank. */
     struct sl_vault *vault = sl_vault_create();
     struct sl_slice value;
-    char *text = scrub("{\"messages\":[{\"content\":\"\xEF\xBC\x94" "111\xC2\xA0" "1111 1111 1111"
-                       " a\xE2\x80\x8B" "nna@x.org\"}]}", vault);
+    char *text = scrub("{\"messages\":[{\"content\":\"\xEF\xBC\x94"
+                       "111\xC2\xA0"
+                       "1111 1111 1111"
+                       " a\xE2\x80\x8B"
+                       "nna@x.org\"}]}",
+                       vault);
     ck_assert_str_eq(text, "{\"messages\":[{\"content\":\"<CARD_1> <EMAIL_1>\"}]}");
     ck_assert(sl_vault_find(vault, SL_SLICE("<EMAIL_1>"), &value));
-    ck_assert(sl_slice_equal_text(value, "a\xE2\x80\x8B" "nna@x.org"));
+    ck_assert(sl_slice_equal_text(value, "a\xE2\x80\x8B"
+                                         "nna@x.org"));
     free(text);
     sl_vault_free(vault);
 }
@@ -316,10 +328,38 @@ END_TEST
 START_TEST(scrubbing_and_restoring_gives_the_text_back)
 {
     static const char *const parts[] = {
-        "anna@example.org", "4111 1111 1111 1111", "<EMAIL_1>", "[email 2]", "EMAIL_3", "&lt;CARD_1&gt;",
-        "%3CEMAIL_2%3E", "<", ">", "[", "]", " ", " ", "\n", "Anna Berg", "My name is ", "192.0.2.1",
-        "+1 415 555 0132", "\xEF\xBC\x9C", "\xE2\x80\x8B", "\xC3\xBC", "\\", "\"", "EMAIL_", "1", "_",
-        "password = \"hunter2x!\"", "DE89 3704 0044 0532 0130 00", "PERSON_1", "{CARD 1}", "-", "\xFF",
+        "anna@example.org",
+        "4111 1111 1111 1111",
+        "<EMAIL_1>",
+        "[email 2]",
+        "EMAIL_3",
+        "&lt;CARD_1&gt;",
+        "%3CEMAIL_2%3E",
+        "<",
+        ">",
+        "[",
+        "]",
+        " ",
+        " ",
+        "\n",
+        "Anna Berg",
+        "My name is ",
+        "192.0.2.1",
+        "+1 415 555 0132",
+        "\xEF\xBC\x9C",
+        "\xE2\x80\x8B",
+        "\xC3\xBC",
+        "\\",
+        "\"",
+        "EMAIL_",
+        "1",
+        "_",
+        "password = \"hunter2x!\"",
+        "DE89 3704 0044 0532 0130 00",
+        "PERSON_1",
+        "{CARD 1}",
+        "-",
+        "\xFF",
     };
     struct sl_pii_detector *detector;
     srand(11);
@@ -335,9 +375,9 @@ START_TEST(scrubbing_and_restoring_gives_the_text_back)
             ck_assert_int_eq(
                 sl_buf_append_text(&in, parts[(size_t)rand() % (sizeof parts / sizeof *parts)]),
                 SL_OK);
-        ck_assert_int_eq(sl_pii_scrub_text(detector, sl_buf_slice(&in), vault, &scrubbed, &report,
-                                           &error),
-                         SL_OK);
+        ck_assert_int_eq(
+            sl_pii_scrub_text(detector, sl_buf_slice(&in), vault, &scrubbed, &report, &error),
+            SL_OK);
         ck_assert_int_eq(sl_pii_restore_text(vault, SL_RESTORE_TEXT, SL_TOLERATE_ALL,
                                              sl_buf_slice(&scrubbed), &back, NULL, &error),
                          SL_OK);
