@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Kernels for AVX-512 with VNNI: Ice Lake, Zen 4 and later. Rows of weights as stored, for
+ * Kernels for AVX-512 with VNNI: Cascade Lake, Zen 4 and later. Rows of weights as stored, for
  * generation; batches are in kernels_avx512_panel.c.
  *
  * Generation is bound by memory, so what counts is that weights arrive as fast as they can: one row

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Blocks of quantized weights in 512-bit registers, for the two ways through a matrix on AVX-512:
- * kernels_avx512.c (rows) and kernels_avx512_panel.c (panels). Needs F, BW, DQ, VL, VBMI, VNNI.
+ * kernels_avx512.c (rows) and kernels_avx512_panel.c (panels). Needs F, BW, DQ, VL and VNNI.
  *
  * vpdpbusd multiplies unsigned by signed bytes, so codes are unsigned here: a weight is
  * scale * (code - offset) + min with an offset that is a constant of the type. 64 neighbouring

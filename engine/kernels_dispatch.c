@@ -45,7 +45,7 @@ static bool cpu_runs(const struct sl_kernels *kernels)
     if (kernels == &sl_kernels_avx512)
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-               __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni") &&
+               __builtin_cpu_supports("avx512vnni") &&
                __builtin_cpu_supports("fma") && has_f16c();
 #elif defined(__aarch64__)
     if (kernels == &sl_kernels_neon)

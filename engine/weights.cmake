@@ -14,7 +14,7 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
   set_source_files_properties(kernels_avx2.c PROPERTIES
     COMPILE_OPTIONS "-mavx2;-mfma;-mf16c;${simd_options}")
   set_source_files_properties(kernels_avx512.c kernels_avx512_panel.c PROPERTIES
-    COMPILE_OPTIONS "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mavx512vbmi;-mavx512vnni;-mfma;\
+    COMPILE_OPTIONS "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mavx512vnni;-mfma;\
 -mf16c;-mprefer-vector-width=512;${simd_options}")
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
   list(APPEND ENGINE_WEIGHTS_SOURCES kernels_neon.c)
