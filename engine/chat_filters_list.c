@@ -179,7 +179,8 @@ static void sort_range(struct sl_interp *interp, struct sl_pair *pairs, struct s
                            sl_value_type_name(pairs[right].key));
             return;
         }
-        bool takes_right = left == middle || (right < count && (is_reversed ? order > 0 : order < 0));
+        bool is_before = is_reversed ? order > 0 : order < 0;
+        bool takes_right = left == middle || (right < count && is_before);
         spare[i] = takes_right ? pairs[right++] : pairs[left++];
     }
     memcpy(pairs, spare, count * sizeof *pairs);

@@ -20,7 +20,8 @@ static uint32_t repeat_items(struct compiler *compiler, uint32_t item_rule, size
     if (!is_bounded) {
         uint32_t loop = sl_grammar_loop(grammar);
         uint32_t item = sl_grammar_call(grammar, item_rule, sl_schema_space(compiler, loop));
-        sl_grammar_close(grammar, loop, sl_grammar_byte(grammar, ',', sl_schema_space(compiler, item)), end);
+        uint32_t comma = sl_grammar_byte(grammar, ',', sl_schema_space(compiler, item));
+        sl_grammar_close(grammar, loop, comma, end);
         entry = loop;
         max = min;
     }
@@ -38,7 +39,8 @@ static uint32_t item_rule(struct compiler *compiler, const json_t *items, const 
         return compiler->value;
     uint32_t rule = sl_grammar_rule(compiler->grammar);
     struct path at = {path, "items", path != NULL ? path->depth + 1 : 1};
-    sl_grammar_define(compiler->grammar, rule, sl_schema_node(compiler, items, &at, SL_GRAMMAR_END));
+    uint32_t start = sl_schema_node(compiler, items, &at, SL_GRAMMAR_END);
+    sl_grammar_define(compiler->grammar, rule, start);
     return rule;
 }
 
@@ -56,8 +58,8 @@ static uint32_t compile_tuple(struct compiler *compiler, const json_t *prefix,
     return entry;
 }
 
-uint32_t sl_schema_array(struct compiler *compiler, const json_t *schema,
-                              const struct path *path, uint32_t next)
+uint32_t sl_schema_array(struct compiler *compiler, const json_t *schema, const struct path *path,
+                         uint32_t next)
 {
     struct sl_grammar *grammar = compiler->grammar;
     const json_t *prefix = json_object_get(schema, "prefixItems");
@@ -69,9 +71,10 @@ uint32_t sl_schema_array(struct compiler *compiler, const json_t *schema,
     bool has_more = !json_is_false(items) && (prefix == NULL || items != NULL);
     if (min < 0 || max < min || min > ITEMS_MAX || max > ITEMS_MAX || fixed > ITEMS_MAX)
         return sl_schema_fail(compiler, SL_ERR_UNSUPPORTED, path,
-                    "minItems and maxItems: expected 0 to %d, in order", ITEMS_MAX);
+                              "minItems and maxItems: expected 0 to %d, in order", ITEMS_MAX);
     if (fixed > 0 && (max < fixed || (min > fixed && !has_more)))
-        return sl_schema_fail(compiler, SL_ERR_UNSUPPORTED, path, "prefixItems and the counts do not agree");
+        return sl_schema_fail(compiler, SL_ERR_UNSUPPORTED, path,
+                              "prefixItems and the counts do not agree");
     uint32_t end = sl_grammar_byte(grammar, ']', next);
     uint32_t entry;
     if (!has_more) {
@@ -83,8 +86,7 @@ uint32_t sl_schema_array(struct compiler *compiler, const json_t *schema,
         size_t used = fixed > 0 ? (size_t)fixed : 1; /* the first item has no separator */
         size_t left_min = (size_t)min > used ? (size_t)min - used : 0;
         size_t left_max = (size_t)max > used ? (size_t)max - used : 0;
-        uint32_t more =
-            repeat_items(compiler, rule, left_min, left_max, max_value != NULL, end);
+        uint32_t more = repeat_items(compiler, rule, left_min, left_max, max_value != NULL, end);
         uint32_t first = sl_grammar_call(grammar, rule, sl_schema_space(compiler, more));
         if (fixed > 0)
             entry = compile_tuple(compiler, prefix, path, more);
@@ -110,7 +112,7 @@ static bool is_required(const json_t *schema, const char *name)
 }
 
 uint32_t sl_schema_member(struct compiler *compiler, const char *name, const json_t *schema,
-                             const struct path *path, uint32_t next)
+                          const struct path *path, uint32_t next)
 {
     json_t *string = json_string(name);
     char *quoted = string != NULL ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
@@ -171,7 +173,8 @@ static uint32_t other_member(struct compiler *compiler, const json_t *properties
     uint32_t entry = SL_GRAMMAR_END;
     const char *name;
     json_t *value;
-    json_object_foreach((json_t *)properties, name, value) {
+    json_object_foreach((json_t *)properties, name, value)
+    {
         json_t *string = json_string(name);
         if (names != NULL && string != NULL)
             names[count] = json_dumps(string, JSON_ENCODE_ANY);
@@ -182,7 +185,8 @@ static uint32_t other_member(struct compiler *compiler, const json_t *properties
             count++;
     }
     if (compiler->err == SL_OK) {
-        uint32_t after = sl_schema_space(compiler, sl_grammar_call(compiler->grammar, value_rule, next));
+        uint32_t call = sl_grammar_call(compiler->grammar, value_rule, next);
+        uint32_t after = sl_schema_space(compiler, call);
         uint32_t colon = sl_schema_space(compiler, sl_grammar_byte(compiler->grammar, ':', after));
         qsort(names, count, sizeof *names, sl_schema_compare);
         uint32_t key = other_key(compiler, names, 0, count, 1, colon);
@@ -207,7 +211,8 @@ static uint32_t additional_rule(struct compiler *compiler, const json_t *schema,
         return compiler->value;
     uint32_t rule = sl_grammar_rule(compiler->grammar);
     struct path at = {path, "additionalProperties", path != NULL ? path->depth + 1 : 1};
-    sl_grammar_define(compiler->grammar, rule, sl_schema_node(compiler, additional, &at, SL_GRAMMAR_END));
+    uint32_t start = sl_schema_node(compiler, additional, &at, SL_GRAMMAR_END);
+    sl_grammar_define(compiler->grammar, rule, start);
     return rule;
 }
 
@@ -224,15 +229,16 @@ static struct chains additional_chains(struct compiler *compiler, const json_t *
     struct sl_grammar *grammar = compiler->grammar;
     uint32_t loop = sl_grammar_loop(grammar);
     uint32_t member_end = sl_schema_space(compiler, loop);
-    uint32_t member = other_member(compiler, json_object_get(schema, "properties"), rule, path,
-                                   member_end);
-    sl_grammar_close(grammar, loop, sl_grammar_byte(grammar, ',', sl_schema_space(compiler, member)), end);
+    uint32_t member =
+        other_member(compiler, json_object_get(schema, "properties"), rule, path, member_end);
+    uint32_t comma = sl_grammar_byte(grammar, ',', sl_schema_space(compiler, member));
+    sl_grammar_close(grammar, loop, comma, end);
     return (struct chains){sl_grammar_split(grammar, member, end), loop};
 }
 
 static struct chains property_chains(struct compiler *compiler, const char *name,
-                                     const json_t *property, bool required,
-                                     const struct path *path, struct chains rest)
+                                     const json_t *property, bool required, const struct path *path,
+                                     struct chains rest)
 {
     struct sl_grammar *grammar = compiler->grammar;
     struct path at = {path, name, path != NULL ? path->depth + 1 : 1};
@@ -247,8 +253,7 @@ static struct chains property_chains(struct compiler *compiler, const char *name
                            sl_grammar_split(grammar, comma, rest.after)};
 }
 
-static bool check_required(struct compiler *compiler, const json_t *schema,
-                           const struct path *path)
+static bool check_required(struct compiler *compiler, const json_t *schema, const struct path *path)
 {
     const json_t *required = json_object_get(schema, "required");
     const json_t *properties = json_object_get(schema, "properties");
@@ -263,8 +268,8 @@ static bool check_required(struct compiler *compiler, const json_t *schema,
     return true;
 }
 
-uint32_t sl_schema_object(struct compiler *compiler, const json_t *schema,
-                               const struct path *path, uint32_t next)
+uint32_t sl_schema_object(struct compiler *compiler, const json_t *schema, const struct path *path,
+                          uint32_t next)
 {
     struct sl_grammar *grammar = compiler->grammar;
     const json_t *properties = json_object_get(schema, "properties");
@@ -282,8 +287,7 @@ uint32_t sl_schema_object(struct compiler *compiler, const json_t *schema,
     size_t at = 0;
     const char *name;
     json_t *property;
-    json_object_foreach((json_t *)properties, name, property)
-        names[at++] = name;
+    json_object_foreach((json_t *)properties, name, property) names[at++] = name;
     uint32_t end = sl_grammar_byte(grammar, '}', next);
     struct chains chains = {end, end};
     if (additional != NONE)

@@ -41,7 +41,8 @@ bool sl_matcher_init(struct sl_matcher *matcher, const struct sl_grammar *gramma
     matcher->buckets = malloc(BUCKETS * sizeof *matcher->buckets);
     matcher->places = malloc(PLACES_MAX * sizeof *matcher->places);
     matcher->numbers = malloc(FRAMES_MAX * sizeof *matcher->numbers);
-    if (matcher->numbers == NULL || matcher->frames == NULL || matcher->buckets == NULL || matcher->places == NULL)
+    if (matcher->frames == NULL || matcher->buckets == NULL || matcher->places == NULL ||
+        matcher->numbers == NULL)
         return false;
     memset(matcher->buckets, 0xFF, BUCKETS * sizeof *matcher->buckets);
     matcher->frames[SL_FRAME_ROOT] = (struct sl_frame){0, NO_FRAME, NO_FRAME, 0};

@@ -118,7 +118,8 @@ static uint32_t read_literal(struct reader *reader)
     default:
         break;
     }
-    bool is_letter = (codepoint >= 'a' && codepoint <= 'z') || (codepoint >= 'A' && codepoint <= 'Z') ||
+    bool is_letter = (codepoint >= 'a' && codepoint <= 'z') ||
+                     (codepoint >= 'A' && codepoint <= 'Z') ||
                      (codepoint >= '0' && codepoint <= '9');
     reader->has_failed = reader->has_failed || is_letter;
     return codepoint;

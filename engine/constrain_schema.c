@@ -31,7 +31,7 @@ static void write_path(const struct path *path, char *out, size_t size)
 }
 
 uint32_t sl_schema_fail(struct compiler *compiler, enum sl_err err, const struct path *path,
-                     const char *format, ...)
+                        const char *format, ...)
 {
     char where[96];
     char what[160];
@@ -42,8 +42,7 @@ uint32_t sl_schema_fail(struct compiler *compiler, enum sl_err err, const struct
     vsnprintf(what, sizeof what, format, args);
     va_end(args);
     write_path(path, where, sizeof where);
-    compiler->err =
-        sl_error_set_param(compiler->error, err, where, "%s: %s", where, what);
+    compiler->err = sl_error_set_param(compiler->error, err, where, "%s: %s", where, what);
     return SL_GRAMMAR_END;
 }
 
@@ -126,11 +125,11 @@ static void define_value(struct compiler *compiler)
     struct sl_grammar *grammar = compiler->grammar;
     uint32_t entry = text(compiler, "null", SL_GRAMMAR_END);
     entry = sl_grammar_split(grammar, boolean(compiler, SL_GRAMMAR_END), entry);
-    entry = sl_grammar_split(grammar, sl_grammar_number(grammar, &none, true, SL_GRAMMAR_END),
-                             entry);
+    entry =
+        sl_grammar_split(grammar, sl_grammar_number(grammar, &none, true, SL_GRAMMAR_END), entry);
     entry = sl_grammar_split(grammar, any_string(compiler, SL_GRAMMAR_END), entry);
-    entry = sl_grammar_split(grammar, sl_grammar_call(grammar, compiler->array, SL_GRAMMAR_END),
-                             entry);
+    entry =
+        sl_grammar_split(grammar, sl_grammar_call(grammar, compiler->array, SL_GRAMMAR_END), entry);
     entry = sl_grammar_split(grammar, sl_grammar_call(grammar, compiler->object, SL_GRAMMAR_END),
                              entry);
     sl_grammar_define(grammar, compiler->value, entry);
@@ -180,22 +179,21 @@ static uint32_t literal_tree(struct compiler *compiler, char **texts, size_t low
 static bool has_type(const json_t *type, const json_t *value);
 
 /* One of the values, written compactly. Those of another type than the schema's are none. */
-static uint32_t compile_values(struct compiler *compiler, const json_t *values,
-                               const json_t *type, const struct path *path, uint32_t next)
+static uint32_t compile_values(struct compiler *compiler, const json_t *values, const json_t *type,
+                               const struct path *path, uint32_t next)
 {
     size_t count = 0;
     size_t size = json_array_size(values);
     if (size == 0 || size > CHOICES_MAX)
-        return sl_schema_fail(compiler, SL_ERR_UNSUPPORTED, path, "%zu values, expected 1 to %d", size,
-                    CHOICES_MAX);
+        return sl_schema_fail(compiler, SL_ERR_UNSUPPORTED, path, "%zu values, expected 1 to %d",
+                              size, CHOICES_MAX);
     char **texts = calloc(size, sizeof *texts);
     uint32_t entry = SL_GRAMMAR_END;
     for (size_t i = 0; texts != NULL && i < size; i++) {
         const json_t *value = json_array_get(values, i);
         if (type != NULL && !has_type(type, value))
             continue;
-        texts[count] =
-            json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
+        texts[count] = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
         bool is_too_long = texts[count] != NULL && strlen(texts[count]) > 2000;
         count += texts[count] != NULL;
         if (is_too_long)
@@ -228,18 +226,18 @@ static uint32_t compile_string(struct compiler *compiler, const json_t *schema,
     bool has_length = min > 0 || max_value != NULL;
     struct sl_slice source = {json_string_value(pattern), json_string_length(pattern)};
     if (min < 0 || max < min || (max_value != NULL && max > STRING_MAX) || min > STRING_MAX)
-        return sl_schema_fail(compiler, SL_ERR_INVALID, path, "minLength and maxLength: expected 0 to %u",
-                    STRING_MAX);
+        return sl_schema_fail(compiler, SL_ERR_INVALID, path,
+                              "minLength and maxLength: expected 0 to %u", STRING_MAX);
     if (format != NULL) {
         struct path at = {path, "format", path != NULL ? path->depth + 1 : 1};
         source = sl_grammar_format(
             (struct sl_slice){json_string_value(format), json_string_length(format)});
         if (source.data == NULL || pattern != NULL)
-            return sl_schema_fail(compiler, SL_ERR_UNSUPPORTED, &at, "this format cannot be enforced");
+            return sl_schema_fail(compiler, SL_ERR_UNSUPPORTED, &at,
+                                  "this format cannot be enforced");
     }
     if (source.data == NULL) {
-        uint32_t inside =
-            sl_grammar_string(compiler->grammar, (uint32_t)min, (uint32_t)max, next);
+        uint32_t inside = sl_grammar_string(compiler->grammar, (uint32_t)min, (uint32_t)max, next);
         return sl_grammar_byte(compiler->grammar, '"', inside);
     }
     struct path at = {path, pattern != NULL ? "pattern" : "format",
@@ -275,7 +273,7 @@ static uint32_t compile_number(struct compiler *compiler, const json_t *schema, 
     uint32_t entry = sl_grammar_number(compiler->grammar, &bounds, !is_integer, next);
     return entry != NONE ? entry
                          : sl_schema_fail(compiler, SL_ERR_UNSUPPORTED, path,
-                                "no whole number lies between the bounds");
+                                          "no whole number lies between the bounds");
 }
 
 /* ---- references ---- */
@@ -321,7 +319,8 @@ static uint32_t rule_of(struct compiler *compiler, const json_t *schema, const s
     }
     uint32_t rule = sl_grammar_rule(compiler->grammar);
     compiler->known[compiler->known_count++] = (struct known){schema, rule};
-    sl_grammar_define(compiler->grammar, rule, sl_schema_node(compiler, schema, path, SL_GRAMMAR_END));
+    uint32_t start = sl_schema_node(compiler, schema, path, SL_GRAMMAR_END);
+    sl_grammar_define(compiler->grammar, rule, start);
     return rule;
 }
 
@@ -331,7 +330,8 @@ static uint32_t compile_reference(struct compiler *compiler, const char *referen
     struct path at = {path, "$ref", path != NULL ? path->depth + 1 : 1};
     const json_t *target = resolve(compiler->root, reference);
     if (target == NULL)
-        return sl_schema_fail(compiler, SL_ERR_UNSUPPORTED, &at, "points to nothing in this schema");
+        return sl_schema_fail(compiler, SL_ERR_UNSUPPORTED, &at,
+                              "points to nothing in this schema");
     uint32_t rule = rule_of(compiler, target, &at);
     return sl_grammar_call(compiler->grammar, rule, next);
 }
@@ -368,29 +368,55 @@ static bool has_type(const json_t *type, const json_t *value)
 }
 
 /* What each keyword must be; kinds that only describe are not looked at. */
-enum keyword_kind { DESCRIBES, IS_NUMBER, IS_COUNT, IS_TEXT, IS_LIST, IS_SCHEMA, IS_OBJECT, IS_ANY };
+enum keyword_kind {
+    DESCRIBES,
+    IS_NUMBER,
+    IS_COUNT,
+    IS_TEXT,
+    IS_LIST,
+    IS_SCHEMA,
+    IS_OBJECT,
+    IS_ANY
+};
 
 static const struct {
     const char *name;
     enum keyword_kind kind;
 } keywords[] = {
-    {"type", IS_ANY},           {"enum", IS_LIST},
-    {"const", IS_ANY},          {"anyOf", IS_LIST},
-    {"oneOf", IS_LIST},         {"allOf", IS_LIST},
-    {"$ref", IS_TEXT},          {"$defs", IS_OBJECT},
-    {"definitions", IS_OBJECT}, {"properties", IS_OBJECT},
-    {"required", IS_LIST},      {"additionalProperties", IS_SCHEMA},
-    {"items", IS_SCHEMA},       {"prefixItems", IS_LIST},
-    {"minItems", IS_COUNT},     {"maxItems", IS_COUNT},
-    {"minLength", IS_COUNT},    {"maxLength", IS_COUNT},
-    {"pattern", IS_TEXT},       {"format", IS_TEXT},
-    {"minimum", IS_NUMBER},     {"maximum", IS_NUMBER},
-    {"exclusiveMinimum", IS_NUMBER}, {"exclusiveMaximum", IS_NUMBER},
-    {"title", DESCRIBES},       {"description", DESCRIBES},
-    {"default", DESCRIBES},     {"example", DESCRIBES},
-    {"examples", DESCRIBES},    {"$schema", DESCRIBES},
-    {"$id", DESCRIBES},         {"$comment", DESCRIBES},
-    {"deprecated", DESCRIBES},  {"readOnly", DESCRIBES},
+    {"type", IS_ANY},
+    {"enum", IS_LIST},
+    {"const", IS_ANY},
+    {"anyOf", IS_LIST},
+    {"oneOf", IS_LIST},
+    {"allOf", IS_LIST},
+    {"$ref", IS_TEXT},
+    {"$defs", IS_OBJECT},
+    {"definitions", IS_OBJECT},
+    {"properties", IS_OBJECT},
+    {"required", IS_LIST},
+    {"additionalProperties", IS_SCHEMA},
+    {"items", IS_SCHEMA},
+    {"prefixItems", IS_LIST},
+    {"minItems", IS_COUNT},
+    {"maxItems", IS_COUNT},
+    {"minLength", IS_COUNT},
+    {"maxLength", IS_COUNT},
+    {"pattern", IS_TEXT},
+    {"format", IS_TEXT},
+    {"minimum", IS_NUMBER},
+    {"maximum", IS_NUMBER},
+    {"exclusiveMinimum", IS_NUMBER},
+    {"exclusiveMaximum", IS_NUMBER},
+    {"title", DESCRIBES},
+    {"description", DESCRIBES},
+    {"default", DESCRIBES},
+    {"example", DESCRIBES},
+    {"examples", DESCRIBES},
+    {"$schema", DESCRIBES},
+    {"$id", DESCRIBES},
+    {"$comment", DESCRIBES},
+    {"deprecated", DESCRIBES},
+    {"readOnly", DESCRIBES},
     {"writeOnly", DESCRIBES},
 };
 
@@ -452,8 +478,8 @@ static uint32_t compile_choice(struct compiler *compiler, const json_t *choices,
     size_t count = json_array_size(choices);
     uint32_t entry = NONE;
     if (count == 0 || count > CHOICES_MAX)
-        return sl_schema_fail(compiler, SL_ERR_UNSUPPORTED, &at, "%zu choices, expected 1 to %d", count,
-                    CHOICES_MAX);
+        return sl_schema_fail(compiler, SL_ERR_UNSUPPORTED, &at, "%zu choices, expected 1 to %d",
+                              count, CHOICES_MAX);
     for (size_t i = 0; i < count && compiler->err == SL_OK; i++) {
         uint32_t node = sl_schema_node(compiler, json_array_get(choices, i), &at, next);
         entry = entry == NONE ? node : sl_grammar_split(compiler->grammar, node, entry);
@@ -486,11 +512,21 @@ static uint32_t compile_type(struct compiler *compiler, const json_t *schema, co
 static const char *implied_type(const json_t *schema)
 {
     static const char *const hints[][2] = {
-        {"properties", "object"}, {"required", "object"}, {"additionalProperties", "object"},
-        {"items", "array"}, {"prefixItems", "array"}, {"minItems", "array"}, {"maxItems", "array"},
-        {"pattern", "string"}, {"format", "string"}, {"minLength", "string"},
-        {"maxLength", "string"}, {"minimum", "number"}, {"maximum", "number"},
-        {"exclusiveMinimum", "number"}, {"exclusiveMaximum", "number"},
+        {"properties", "object"},
+        {"required", "object"},
+        {"additionalProperties", "object"},
+        {"items", "array"},
+        {"prefixItems", "array"},
+        {"minItems", "array"},
+        {"maxItems", "array"},
+        {"pattern", "string"},
+        {"format", "string"},
+        {"minLength", "string"},
+        {"maxLength", "string"},
+        {"minimum", "number"},
+        {"maximum", "number"},
+        {"exclusiveMinimum", "number"},
+        {"exclusiveMaximum", "number"},
     };
     for (size_t i = 0; i < sizeof hints / sizeof hints[0]; i++)
         if (json_object_get(schema, hints[i][0]) != NULL)
@@ -515,8 +551,9 @@ static uint32_t compile_types(struct compiler *compiler, const json_t *schema,
         uint32_t node = compile_type(compiler, schema, name != NULL ? name : "", path, next);
         entry = entry == NONE ? node : sl_grammar_split(compiler->grammar, node, entry);
     }
-    return entry != NONE ? entry
-                         : sl_schema_fail(compiler, SL_ERR_INVALID, path, "type: expected a name or names");
+    return entry != NONE
+               ? entry
+               : sl_schema_fail(compiler, SL_ERR_INVALID, path, "type: expected a name or names");
 }
 
 static uint32_t compile_const(struct compiler *compiler, const json_t *schema,
@@ -540,8 +577,7 @@ static uint32_t compile_keywords(struct compiler *compiler, const json_t *schema
     static const char *const takers[] = {"$ref", "anyOf", "oneOf", "allOf"};
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)schema, key, value)
-        check_keyword(compiler, key, value, path);
+    json_object_foreach((json_t *)schema, key, value) check_keyword(compiler, key, value, path);
     if (compiler->err != SL_OK)
         return SL_GRAMMAR_END;
     for (size_t i = 0; i < sizeof takers / sizeof takers[0]; i++) {
@@ -550,7 +586,8 @@ static uint32_t compile_keywords(struct compiler *compiler, const json_t *schema
         if (taker == NULL)
             continue;
         if (!stands_alone(schema, takers[i]))
-            return sl_schema_fail(compiler, SL_ERR_UNSUPPORTED, &at, "not together with other keywords");
+            return sl_schema_fail(compiler, SL_ERR_UNSUPPORTED, &at,
+                                  "not together with other keywords");
         if (json_is_string(taker))
             return compile_reference(compiler, json_string_value(taker), path, next);
         if (strcmp(takers[i], "allOf") == 0 && json_array_size(taker) != 1)
@@ -589,8 +626,7 @@ static enum sl_err finish(struct compiler *compiler)
     return sl_grammar_finish(compiler->grammar, compiler->error);
 }
 
-enum sl_err sl_schema_any_object(struct sl_grammar *grammar, uint32_t *root,
-                                 struct sl_error *error)
+enum sl_err sl_schema_any_object(struct sl_grammar *grammar, uint32_t *root, struct sl_error *error)
 {
     struct compiler compiler = {.grammar = grammar, .error = error};
     define_json(&compiler);
@@ -626,10 +662,10 @@ static uint32_t tool_call(struct compiler *compiler, const json_t *tool, const c
     struct path inside = {&at, name, 2};
     compiler->root = parameters != NULL ? parameters : no_parameters; /* of #/... */
     uint32_t end = sl_schema_space(compiler, sl_grammar_byte(compiler->grammar, '}', next));
-    uint32_t arguments =
-        sl_schema_member(compiler, key, compiler->root, &inside, end);
+    uint32_t arguments = sl_schema_member(compiler, key, compiler->root, &inside, end);
     uint32_t comma = sl_grammar_byte(compiler->grammar, ',', sl_schema_space(compiler, arguments));
-    uint32_t entry = sl_schema_member(compiler, "name", constant, &inside, sl_schema_space(compiler, comma));
+    uint32_t after = sl_schema_space(compiler, comma);
+    uint32_t entry = sl_schema_member(compiler, "name", constant, &inside, after);
     json_decref(no_parameters);
     json_decref(constant);
     return sl_grammar_byte(compiler->grammar, '{', sl_schema_space(compiler, entry));
@@ -660,7 +696,8 @@ enum sl_err sl_schema_tool_call(struct sl_grammar *grammar, const json_t *tools,
     grammar->is_wrapping = false;
     uint32_t entry = NONE;
     if (count == 0 || count > CHOICES_MAX)
-        sl_schema_fail(&compiler, SL_ERR_INVALID, &at, "%zu tools, expected 1 to %d", count, CHOICES_MAX);
+        sl_schema_fail(&compiler, SL_ERR_INVALID, &at, "%zu tools, expected 1 to %d", count,
+                       CHOICES_MAX);
     for (size_t i = 0; i < count && compiler.err == SL_OK; i++) {
         uint32_t node = tool_call(&compiler, json_array_get(tools, i), forms[form].key, after);
         entry = entry == NONE ? node : sl_grammar_split(grammar, node, entry);

@@ -214,7 +214,8 @@ static enum sl_err load_strips(struct sl_tokenizer *tokenizer, const struct sl_g
     if (!is_phi3)
         return SL_OK;
     for (uint32_t id = 0; id < tokenizer->vocab_size; id++)
-        if (tokenizer->types[id] >= SL_TOKEN_UNKNOWN && tokenizer->types[id] <= SL_TOKEN_USER_DEFINED)
+        if (tokenizer->types[id] >= SL_TOKEN_UNKNOWN &&
+            tokenizer->types[id] <= SL_TOKEN_USER_DEFINED)
             tokenizer->strips[id] = SL_TOKEN_STRIP_RIGHT;
     static const char *const keep[] = {"<unk>", "<s>", "<|endoftext|>"};
     for (size_t i = 0; i < COUNT(keep); i++) {
