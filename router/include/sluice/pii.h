@@ -84,7 +84,7 @@ struct sl_pii_type_rule {
  * the group named `value` where there is one. Matching has limits on steps, depth and memory; a
  * text that runs into them makes the scan fail with SL_ERR_PII_DETECTOR. */
 struct sl_pii_pattern {
-    const char *name; /* the kind's word: A-Z, 0-9 and _, at most 32, not one of the built-in words */
+    const char *name; /* the kind: A-Z, 0-9 and _, at most 32, none of the built-in ones */
     const char *regex;
     enum sl_pii_action action;
     bool is_caseless;
@@ -103,7 +103,7 @@ struct sl_pii_word_list {
 struct sl_pii_rules {
     struct sl_pii_type_rule types[SL_PII_TYPE_COUNT];
     const char *const *phone_regions; /* ISO codes ("US", "DE") in which national forms are read */
-    size_t phone_region_count;        /* default: eight regions, see phone.h */
+    size_t phone_region_count;        /* default: US, GB, DE, FR, IL, IN, CA, BR */
     const struct sl_pii_pattern *patterns;
     size_t pattern_count;
     const struct sl_pii_word_list *word_lists;
@@ -238,10 +238,10 @@ enum sl_tolerance {
     SL_TOLERATE_NONE = 0,
     SL_TOLERATE_CASE = 1 << 0,      /* <email_1> */
     SL_TOLERATE_SEPARATOR = 1 << 1, /* <EMAIL 1>, <EMAIL-1>, <EMAIL\_1>, < EMAIL_1 >, <EMAIL1> */
-    SL_TOLERATE_BRACKETS = 1 << 2,  /* [EMAIL_1], (EMAIL_1), {EMAIL_1}, full-width forms */
+    SL_TOLERATE_BRACKETS = 1 << 2,  /* [EMAIL_1], {EMAIL_1}, full-width forms */
     SL_TOLERATE_HTML = 1 << 3,      /* &lt;EMAIL_1&gt; */
     SL_TOLERATE_URL = 1 << 4,       /* %3CEMAIL_1%3E */
-    SL_TOLERATE_BARE = 1 << 5,      /* EMAIL_1, as it is, between word boundaries */
+    SL_TOLERATE_BARE = 1 << 5,      /* EMAIL_1 between word boundaries; <EMAIL_1 */
     SL_TOLERATE_ALL = (1 << 6) - 1
 };
 
