@@ -177,10 +177,14 @@ static void judge_progress(struct infer_run *run)
         .score = sl_confidence_score(&run->features, run->calibration),
         .score_best = sl_confidence_best(&run->features, run->calibration, left),
         .is_loop = sl_text_is_loop(text, route->local.repetition_max)};
+    if (!may_commit) { /* nobody waits for a first word: go on while the score can still recover */
+        if (progress.score_best < run->before.threshold)
+            give_up(run, progress.score);
+        return;
+    }
     switch (sl_decide_stream(&progress, &run->before, route)) {
     case SL_STREAM_COMMIT:
-        if (may_commit)
-            commit(run, progress.score, progress.held_ms);
+        commit(run, progress.score, progress.held_ms);
         break;
     case SL_STREAM_ESCALATE:
         if (run->may_escalate)
