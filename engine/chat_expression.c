@@ -556,8 +556,13 @@ static struct sl_value eval_pair(struct sl_interp *interp, const struct sl_node 
     if (interp->err != SL_OK)
         return right;
     interp->line = node->line;
-    return node->kind == SL_NODE_ITEM ? sl_interp_item(interp, left, right)
-                                      : sl_interp_binary(interp, node->op, left, right);
+    if (node->kind != SL_NODE_ITEM)
+        return sl_interp_binary(interp, node->op, left, right);
+    struct sl_value item = sl_interp_item(interp, left, right);
+    /* A key that was computed may be the user's text, which no message shows. */
+    if (item.type == SL_VALUE_UNDEFINED && node->b->kind != SL_NODE_LITERAL)
+        item.text = SL_SLICE("item");
+    return item;
 }
 
 static struct sl_value eval_node(struct sl_interp *interp, const struct sl_node *node)

@@ -320,6 +320,26 @@ START_TEST(variables_of_the_request_reach_the_template)
 }
 END_TEST
 
+START_TEST(no_message_shows_the_text_of_the_chat)
+{
+    static const char *const texts[] = {
+        "{{ {'a': 1}[messages[0].content].x }}", "{{ messages[0].content + 1 }}",
+        "{{ messages[0].content // 2 }}", "{{ messages[0].content.x.y }}",
+        "{{ messages | sum }}", "{{ messages[messages[0].content].x }}",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct sl_buf out;
+        struct sl_error error = {0};
+        sl_buf_init(&out, 1000);
+        ck_assert_int_eq(render_with(texts[i], NULL,
+                                     "[{\"role\":\"user\",\"content\":\"Secret\"}]", &out,
+                                     &error), SL_ERR_INVALID);
+        ck_assert_msg(strstr(error.message, "Secret") == NULL, "%s: %s", texts[i], error.message);
+        sl_buf_clear(&out);
+    }
+}
+END_TEST
+
 START_TEST(the_last_user_text_is_found_in_the_prompt)
 {
     static const struct {
@@ -366,6 +386,7 @@ int main(void)
     tcase_add_test(tcase, a_file_without_a_template_gets_the_form_of_its_tokens);
     tcase_add_test(tcase, a_template_says_which_variables_it_reads_and_how_tools_are_called);
     tcase_add_test(tcase, variables_of_the_request_reach_the_template);
+    tcase_add_test(tcase, no_message_shows_the_text_of_the_chat);
     tcase_add_test(tcase, the_last_user_text_is_found_in_the_prompt);
     suite_add_tcase(suite, tcase);
     return sl_test_main(suite);
