@@ -14,13 +14,6 @@
 
 #include <stdlib.h>
 
-#define NOTE_BYTES_MAX 8192 /* an operator's note; a prompt of its own would be a mistake */
-
-/* The sentence that tells the cloud model what placeholders are. Policies can change or drop it. */
-static const char default_note[] =
-    "Tokens like <EMAIL_1> stand for values that were removed for privacy: "
-    "copy them into your answer exactly as they are where you mean that value.";
-
 static bool may_leave(const struct sl_request *req)
 {
     const struct sl_measurements *m = &req->decide.measured;
@@ -28,29 +21,14 @@ static bool may_leave(const struct sl_request *req)
            m->mode != SL_MODE_LOCAL_ONLY && req->auth.route.mode != SL_MODE_LOCAL_ONLY;
 }
 
-/* What the cloud model is told beside the client's own words; "" for nothing. */
-static enum sl_err build_note(const struct sl_request *req, struct sl_buf *note)
-{
-    const struct sl_route *route = &req->auth.route;
-    const char *text = route->cloud.system_note != NULL ? route->cloud.system_note : "";
-    enum sl_err err = sl_buf_append_text(note, text);
-    if (err != SL_OK || sl_vault_count(req->scrub.vault) == 0)
-        return err;
-    const char *own = route->pii_rules != NULL ? route->pii_rules->note : NULL;
-    text = own != NULL ? own : default_note;
-    if (note->len > 0 && text[0] != '\0')
-        err = sl_buf_append_text(note, "\n\n");
-    return err == SL_OK ? sl_buf_append_text(note, text) : err;
-}
-
 /* A shallow copy of `message` whose text has the note at its end. NULL: not a text message. */
-static json_t *message_with_note(const json_t *message, const struct sl_buf *note)
+static json_t *message_with_note(const json_t *message, const char *note)
 {
     const json_t *content = json_object_get(message, "content");
     if (!json_is_string(content))
         return NULL;
     json_t *copy = json_copy((json_t *)(size_t)(const void *)message);
-    json_t *text = json_sprintf("%s\n\n%s", json_string_value(content), note->data);
+    json_t *text = json_sprintf("%s\n\n%s", json_string_value(content), note);
     if (copy == NULL || text == NULL || json_object_set_new(copy, "content", text) != 0) {
         json_decref(copy);
         return NULL;
@@ -60,7 +38,7 @@ static json_t *message_with_note(const json_t *message, const struct sl_buf *not
 
 /* Puts the note into the system message that is there, or before all messages. Takes `body`, gives
  * the changed copy; NULL when out of memory. */
-static json_t *body_with_note(json_t *body, const struct sl_buf *note)
+static json_t *body_with_note(json_t *body, const char *note)
 {
     json_t *messages = json_object_get(body, "messages");
     json_t *first = json_array_get(messages, 0);
@@ -74,7 +52,7 @@ static json_t *body_with_note(json_t *body, const struct sl_buf *note)
         rc = json_array_set_new(list, 0, merged);
     else if (rc == 0)
         rc = json_array_insert_new(list, 0,
-                                   json_pack("{s:s, s:s}", "role", "system", "content", note->data));
+                                   json_pack("{s:s, s:s}", "role", "system", "content", note));
     if (rc == 0)
         rc = json_object_set(changed, "messages", list);
     json_decref(list);
@@ -85,19 +63,12 @@ static json_t *body_with_note(json_t *body, const struct sl_buf *note)
     return NULL;
 }
 
-/* Takes `body`. */
+/* Takes `body`. The sentence about placeholders is in it already; this adds the operator's own. */
 static enum sl_err make_scrubbed(struct sl_request *req, json_t *body)
 {
-    struct sl_buf note;
-    sl_buf_init(&note, NOTE_BYTES_MAX);
-    enum sl_err err = build_note(req, &note);
-    if (err == SL_OK && note.len > 0)
-        body = body_with_note(body, &note);
-    sl_buf_clear(&note);
-    if (err != SL_OK) {
-        json_decref(body);
-        return err;
-    }
+    const char *note = req->auth.route.cloud.system_note;
+    if (note != NULL && note[0] != '\0')
+        body = body_with_note(body, note);
     req->scrub.scrubbed = body != NULL ? sl_scrubbed_create(body) : NULL;
     return req->scrub.scrubbed != NULL ? SL_OK : SL_ERR_MEMORY;
 }
