@@ -262,6 +262,7 @@ static void openai_stream_reset(struct sl_request *req)
 const struct sl_wire_api sl_wire_openai = {
     .name = "openai",
     .content_type = "text/event-stream; charset=utf-8",
+    .takes_held_answers = true,
     .parse = openai_parse,
     .encode_answer = openai_encode_answer,
     .encode_error = openai_encode_error,

@@ -38,6 +38,8 @@ void sl_answer_init(struct sl_answer *answer, size_t text_bytes_max)
 {
     memset(answer, 0, sizeof *answer);
     answer->text_bytes_max = text_bytes_max;
+    /* JSON escapes and the frame of choices: a text of quotes doubles, one of controls is rare. */
+    sl_buf_init(&answer->encoded, 4 * text_bytes_max);
 }
 
 static void tool_call_clear(struct sl_tool_call *call)
@@ -64,6 +66,7 @@ void sl_answer_clear(struct sl_answer *answer)
         return;
     for (size_t i = 0; i < answer->choice_count; i++)
         choice_clear(&answer->choices[i]);
+    sl_buf_wipe(&answer->encoded);
     sl_answer_init(answer, answer->text_bytes_max);
 }
 
@@ -297,8 +300,17 @@ static enum sl_err encode_choice(const struct sl_choice *choice, size_t idx, str
                          sl_finish_reason_word(choice->finish_reason));
 }
 
+/* A held answer as it is, or without its outer braces. */
+static enum sl_err encode_held(const struct sl_answer *answer, bool members_only, struct sl_buf *out)
+{
+    size_t brace = members_only ? 1 : 0;
+    return sl_buf_append(out, answer->encoded.data + brace, answer->encoded.len - 2 * brace);
+}
+
 enum sl_err sl_answer_encode(const struct sl_answer *answer, bool members_only, struct sl_buf *out)
 {
+    if (answer->encoded.len > 0)
+        return encode_held(answer, members_only, out);
     enum sl_err err = sl_buf_append_text(out, members_only ? "\"model\":" : "{\"model\":");
     if (err == SL_OK)
         err = sl_buf_append_json(out, sl_slice_of(answer->model));
@@ -416,5 +428,24 @@ enum sl_err sl_answer_decode(struct sl_slice json, struct sl_answer *answer, str
         return sl_error_set(error, SL_ERR_FORMAT, "the answer at byte %d: %s", at.position, at.text);
     enum sl_err err = sl_answer_from_json(object, answer, error);
     json_decref(object);
+    return err;
+}
+
+enum sl_err sl_answer_hold(struct sl_answer *answer, struct sl_slice json, struct sl_slice model,
+                           struct sl_usage usage)
+{
+    if (json.len < 2 || json.data[0] != '{' || json.data[json.len - 1] != '}')
+        return SL_ERR_FORMAT;
+    snprintf(answer->model, sizeof answer->model, "%.*s", SL_SLICE_ARG(model));
+    answer->usage = usage;
+    return sl_buf_append_slice(&answer->encoded, json);
+}
+
+enum sl_err sl_answer_expand(struct sl_answer *answer, struct sl_error *error)
+{
+    if (answer->encoded.len == 0)
+        return SL_OK;
+    enum sl_err err = sl_answer_decode(sl_buf_slice(&answer->encoded), answer, error);
+    sl_buf_wipe(&answer->encoded);
     return err;
 }

@@ -46,11 +46,35 @@ static void make_keys(struct sl_request *req)
         lookup->has_cloud_key = sl_cloud_cache_key(req, &lookup->cloud_key);
 }
 
+static bool needs_restoring(const struct sl_request *req, bool is_cloud_entry)
+{
+    return is_cloud_entry && sl_vault_count(req->scrub.vault) > 0;
+}
+
+/* Can the answer be copied to the client as it was stored? Then it is not taken apart. */
+static bool is_served_as_stored(const struct sl_request *req, bool is_cloud_entry)
+{
+    return req->api->takes_held_answers && req->out == NULL && !needs_restoring(req, is_cloud_entry);
+}
+
+static enum sl_err read_entry(struct sl_request *req, const struct sl_cache_entry *entry,
+                              bool is_cloud_entry, struct sl_error *error)
+{
+    struct sl_answer *answer = &req->lookup.answer;
+    struct sl_usage usage = {.prompt_tokens = entry->meta.prompt_tokens,
+                             .completion_tokens = entry->meta.completion_tokens,
+                             .is_known = entry->meta.completion_tokens > 0};
+    enum sl_err err = sl_answer_hold(answer, entry->body, entry->meta.model, usage);
+    if (err == SL_OK && !is_served_as_stored(req, is_cloud_entry))
+        err = sl_answer_expand(answer, error);
+    return err;
+}
+
 bool sl_lookup_take(struct sl_request *req, struct sl_cache_entry *entry, bool is_cloud_entry)
 {
     struct sl_lookup_section *lookup = &req->lookup;
     struct sl_error error = {0};
-    enum sl_err err = sl_answer_decode(entry->body, &lookup->answer, &error);
+    enum sl_err err = read_entry(req, entry, is_cloud_entry, &error);
     if (err == SL_OK) {
         lookup->has_answer = true;
         lookup->is_cloud_entry = is_cloud_entry;
@@ -102,7 +126,7 @@ enum sl_step sl_lookup_serve(struct sl_request *req, enum sl_cache_status status
     req->decide.decision = (struct sl_decision){
         .side = SL_SIDE_CACHE, .reason = reason, .is_final = true, .mode = mode_in_force(req)};
     req->decide.is_final = true;
-    if (lookup->is_cloud_entry)
+    if (lookup->is_cloud_entry && !is_served_as_stored(req, true))
         return SL_STEP_TO_RESTORE;
     req->answer = &lookup->answer;
     return SL_STEP_TO_RESPOND;

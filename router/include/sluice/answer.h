@@ -65,6 +65,8 @@ struct sl_answer {
     struct sl_usage usage;
     char model[SL_MODEL_NAME_MAX]; /* what really answered */
     size_t text_bytes_max;         /* cap of each text */
+    struct sl_buf encoded;         /* the JSON form of an answer that was not taken apart (choice_count
+                                    * is 0 then): what the cache gives, see sl_answer_hold */
 };
 
 enum sl_delta_kind {
@@ -98,8 +100,15 @@ void sl_answer_clear(struct sl_answer *answer);
 /* Adds a delta. SL_ERR_LIMIT past a cap, SL_ERR_FORMAT for an index out of range, SL_ERR_MEMORY. */
 enum sl_err sl_answer_add(struct sl_answer *answer, const struct sl_delta *delta,
                           struct sl_error *error) SL_MUST_CHECK;
+/* Makes *answer, initialised and empty, hold its JSON form without taking it apart: encoding it
+ * again is a copy. What is asked of every answer is given beside it. SL_ERR_LIMIT, SL_ERR_MEMORY. */
+enum sl_err sl_answer_hold(struct sl_answer *answer, struct sl_slice json, struct sl_slice model,
+                           struct sl_usage usage) SL_MUST_CHECK;
+/* Takes a held answer apart, for whoever needs its parts; nothing to do for another. Errors as
+ * sl_answer_decode. */
+enum sl_err sl_answer_expand(struct sl_answer *answer, struct sl_error *error) SL_MUST_CHECK;
 /* Gives the whole answer as deltas, in the order a provider would stream it: model, per choice its
- * texts, tool calls, logprobs and finish, then usage. */
+ * texts, tool calls, logprobs and finish, then usage. Not for a held answer: expand it first. */
 enum sl_err sl_answer_replay(const struct sl_answer *answer, sl_delta_fn sink,
                              void *ctx) SL_MUST_CHECK;
 /* True where every choice ended with a finish reason: an answer that may be stored. */

@@ -66,6 +66,7 @@ enum sl_step {
 struct sl_wire_api {
     const char *name;         /* metric label: "openai", "anthropic", "ollama" */
     const char *content_type; /* of a stream */
+    bool takes_held_answers;  /* encode_answer only calls sl_answer_encode */
     /* client's body -> canonical chat; sets the parse section. Runs in stage parse. */
     enum sl_err (*parse)(struct sl_request *req);
     enum sl_err (*encode_answer)(struct sl_request *req, struct sl_buf *out);

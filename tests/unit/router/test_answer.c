@@ -88,6 +88,37 @@ START_TEST(a_replayed_answer_adds_up_to_itself)
 }
 END_TEST
 
+START_TEST(a_held_answer_is_copied_and_expands_to_its_parts)
+{
+    struct sl_answer answer;
+    struct sl_answer held;
+    struct sl_buf json;
+    struct sl_buf again;
+    struct sl_error error = {0};
+    fill(&answer);
+    sl_buf_init(&json, TEXT_MAX);
+    sl_buf_init(&again, TEXT_MAX);
+    ck_assert(sl_answer_encode(&answer, false, &json) == SL_OK);
+    sl_answer_init(&held, TEXT_MAX);
+    ck_assert(sl_answer_hold(&held, sl_buf_slice(&json), SL_SLICE("m-1"), answer.usage) == SL_OK);
+    ck_assert(sl_answer_encode(&held, false, &again) == SL_OK);
+    ck_assert_str_eq(again.data, json.data);
+    sl_buf_reset(&again);
+    ck_assert(sl_answer_encode(&held, true, &again) == SL_OK);
+    ck_assert_int_eq(again.data[0], '"');
+    ck_assert_int_ne(again.data[again.len - 1], 0);
+    ck_assert_uint_eq(again.len, json.len - 2);
+    ck_assert(sl_answer_expand(&held, &error) == SL_OK);
+    ck_assert_str_eq(held.choices[0].content.data, answer.choices[0].content.data);
+    ck_assert_int_eq(sl_answer_hold(&held, SL_SLICE("["), SL_SLICE(""), answer.usage),
+                     SL_ERR_FORMAT);
+    sl_buf_clear(&json);
+    sl_buf_clear(&again);
+    sl_answer_clear(&held);
+    sl_answer_clear(&answer);
+}
+END_TEST
+
 START_TEST(an_answer_without_a_finish_reason_is_not_complete)
 {
     struct sl_answer answer;
@@ -157,6 +188,7 @@ int main(void)
     tcase_add_test(tcase, deltas_add_up_to_an_answer);
     tcase_add_test(tcase, an_answer_survives_encoding_and_decoding);
     tcase_add_test(tcase, a_replayed_answer_adds_up_to_itself);
+    tcase_add_test(tcase, a_held_answer_is_copied_and_expands_to_its_parts);
     tcase_add_test(tcase, an_answer_without_a_finish_reason_is_not_complete);
     tcase_add_test(tcase, a_text_past_the_cap_is_refused_and_the_answer_keeps_what_it_had);
     tcase_add_test(tcase, indexes_out_of_range_are_refused);
