@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Requests per second and latency of Sluice beside nginx, on this machine in one run:
-#   a cache hit              beside nginx serving the same bytes from a file
+#   a cache hit              beside nginx serving the same bytes from a file; plain, and one whose
+#                            personal data was scrubbed and is restored
 #   a proxied request        beside nginx proxying to the same upstream, and beside a direct call
 #   memory                   idle, and under 16 streams
 #   start                    from exec to ready
@@ -54,6 +55,9 @@ wrk.body = '$body'
 wrk.headers["Content-Type"] = "application/json"
 wrk.headers["Authorization"] = "Bearer bench"
 LUA
+plain='{"model":"auto","messages":[{"role":"user","content":"tell me about ships and their sails"}]}'
+curl -s -o /dev/null -H 'content-type: application/json' -d "$plain" "$url/v1/chat/completions"
+sed "s#^wrk.body = .*#wrk.body = '$plain'#" "$dir/post.lua" >"$dir/plain.lua"
 sed 's/^wrk.method.*/&\nwrk.headers["x-bench"] = "proxy"/' "$dir/post.lua" >"$dir/proxy.lua"
 
 cat >"$dir/nginx.conf" <<NGINX
@@ -76,20 +80,23 @@ nginx -c "$dir/nginx.conf" >"$dir/nginx.log" 2>&1 &
 pids+=($!)
 until curl -s -o /dev/null "$nginx_url/static"; do sleep 0.02; done
 
-row() { # LABEL WRK-ARGUMENTS...
+row() { # LABEL CONNECTIONS WRK-ARGUMENTS...
   local out
-  out=$(wrk -t1 -c10 -d"$seconds" --latency "${@:2}")
+  out=$(wrk -t1 -c"$2" -d"$seconds" --latency "${@:3}")
   printf '%-34s %10s req/s   p50 %-9s p99 %-9s %s\n' "$1" \
     "$(awk '/Requests\/sec/ { printf "%.0f", $2 }' <<<"$out")" "$(awk '$1 == "50%" { print $2 }' <<<"$out")" \
     "$(awk '$1 == "99%" { print $2 }' <<<"$out")" "$(grep -o 'Non-2xx.*' <<<"$out" || true)"
 }
 for round in 1 2; do
   echo "round $round"
-  row "nginx, static file" "$nginx_url/static"
-  row "Sluice, cache hit" -s "$dir/post.lua" "$url/v1/chat/completions"
-  row "upstream, direct over TLS" -s "$dir/post.lua" "https://127.0.0.1:$cloud/v1/chat/completions"
-  row "nginx, proxied over TLS" -s "$dir/proxy.lua" "$nginx_url/v1/chat/completions"
-  row "Sluice, proxied over TLS" -s "$dir/proxy.lua" "$url/v1/chat/completions"
+  row "nginx, static file" 10 "$nginx_url/static"
+  row "Sluice, cache hit" 10 -s "$dir/plain.lua" "$url/v1/chat/completions"
+  row "Sluice, hit with a value restored" 10 -s "$dir/post.lua" "$url/v1/chat/completions"
+  for connections in 1 10; do
+    row "upstream direct over TLS, c=$connections" $connections -s "$dir/post.lua" "https://127.0.0.1:$cloud/v1/chat/completions"
+    row "nginx proxying, c=$connections" $connections -s "$dir/proxy.lua" "$nginx_url/v1/chat/completions"
+    row "Sluice proxying, c=$connections" $connections -s "$dir/proxy.lua" "$url/v1/chat/completions"
+  done
 done
 
 for _ in $(seq 16); do
