@@ -9,6 +9,7 @@
 #include "pii/detect.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 bool pii_spans_add(struct sl_pii_spans *spans, const struct sl_pii_span *span)
 {
@@ -199,6 +200,19 @@ static bool is_allowed(const struct sl_pii_detector *detector, struct sl_slice t
                    compare_slices) != NULL;
 }
 
+/* What is left of a name beside another find may begin or end in the signs between the two, as in
+ * `Anna Berg (anna.berg@example.org)`: they are no part of it. */
+static bool trim_name(struct sl_slice text, struct sl_pii_span *span)
+{
+    if (span->kind != SL_PII_PERSON && span->kind != SL_PII_LOCATION && span->kind != SL_PII_ORG)
+        return true;
+    while (span->end > span->start && strchr(" \t\r\n(,;:<[{\"'-/", text.data[span->end - 1]) != NULL)
+        span->end--;
+    while (span->end > span->start && strchr(" \t\r\n),;:>]}\"'-/.", text.data[span->start]) != NULL)
+        span->start++;
+    return span->end > span->start + 1;
+}
+
 void pii_resolve(const struct sl_pii_detector *detector, struct sl_slice text,
                  struct sl_pii_spans *spans)
 {
@@ -216,7 +230,8 @@ void pii_resolve(const struct sl_pii_detector *detector, struct sl_slice text,
         }
         size_t left = resolve_cluster(spans->items + i, next - i);
         for (size_t j = i; j < i + left; j++) {
-            if (!is_allowed(detector, text, &spans->items[j]))
+            if (trim_name(text, &spans->items[j]) &&
+                !is_allowed(detector, text, &spans->items[j]))
                 spans->items[kept++] = spans->items[j];
         }
         i = next;

@@ -157,6 +157,14 @@ START_TEST(names_are_found_by_what_stands_around_them)
 }
 END_TEST
 
+START_TEST(a_name_beside_another_find_ends_where_its_letters_end)
+{
+    finds(SL_PII_PERSON, "Write to {Anna Berg} (anna.berg@example.org) about it.");
+    finds(SL_PII_PERSON, "Write to {Peter Olsen} (peter@example.com) about it.");
+    finds(SL_PII_PERSON, "anna.berg@example.org ({Anna Berg}) wrote");
+}
+END_TEST
+
 START_TEST(invalid_utf8_is_read_over)
 {
     finds(SL_PII_EMAIL, "\xFF\xC3 \xE2\x80 {a@x.org} \xF0\x9F");
@@ -311,6 +319,7 @@ int main(void)
     tcase_add_test(tcase, secrets_are_found_by_form_and_by_word);
     tcase_add_test(tcase, a_secret_wins_over_what_it_holds);
     tcase_add_test(tcase, names_are_found_by_what_stands_around_them);
+    tcase_add_test(tcase, a_name_beside_another_find_ends_where_its_letters_end);
     tcase_add_test(tcase, invalid_utf8_is_read_over);
     tcase_add_test(tcase, one_sign_repeated_a_million_times_stays_linear);
     tcase_add_test(tcase, a_view_folds_and_finds_the_way_back);
