@@ -87,3 +87,50 @@ def write(path, config, tokenizer, state, name, control_count):
         for _, value in tensors:
             data = numpy.ascontiguousarray(value, dtype="<f4").tobytes()
             file.write(data + bytes(-len(data) % ALIGNMENT))
+
+
+class Reader:
+    """Reads back what `write` wrote: enough to go on training from it."""
+
+    SIZES = {U32: 4, I32: 4, F32: 4, BOOL: 1}
+
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def take(self, form):
+        values = struct.unpack_from(form, self.data, self.at)
+        self.at += struct.calcsize(form)
+        return values[0] if len(values) == 1 else values
+
+    def text(self):
+        length = self.take("<Q")
+        self.at += length
+        return self.data[self.at - length:self.at].decode("utf-8")
+
+    def skip_value(self, kind):
+        if kind == STRING:
+            self.text()
+        elif kind == ARRAY:
+            element, count = self.take("<IQ")
+            for _ in range(count):
+                self.skip_value(element)
+        else:
+            self.at += self.SIZES[kind]
+
+
+def read_tensors(path):
+    """{name: F32 array} of a file that `write` wrote."""
+    with open(path, "rb") as file:
+        reader = Reader(file.read())
+    _, _, tensor_count, entry_count = reader.take("<4sIQQ")
+    for _ in range(entry_count):
+        reader.text()
+        reader.skip_value(reader.take("<I"))
+    infos = []
+    for _ in range(tensor_count):
+        name = reader.text()
+        dims = [reader.take("<Q") for _ in range(reader.take("<I"))]
+        infos.append((name, dims[::-1], reader.take("<IQ")[1]))
+    begin = -(-reader.at // ALIGNMENT) * ALIGNMENT
+    return {name: numpy.frombuffer(reader.data, "<f4", int(numpy.prod(dims)), begin + offset)
+            .reshape(dims) for name, dims, offset in infos}

@@ -146,6 +146,7 @@ def main():
     parser.add_argument("--data", required=True, help="folder of the JSONL files, or one file")
     parser.add_argument("--files", nargs="*", default=FILES)
     parser.add_argument("--out", required=True)
+    parser.add_argument("--init", help="go on from a GGUF that this script wrote, with the same data")
     parser.add_argument("--name", default="sluice-default")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--epochs", type=int, default=0, help="fixed number instead of --minutes")
@@ -170,10 +171,16 @@ def main():
     net = decoder.Decoder(decoder.Config(vocab, args.width, args.layers, heads=args.width // 32,
                                          kv_heads=args.width // 64, hidden=args.hidden),
                           args.dropout)
+    if args.init:
+        weights = gguf_export.read_tensors(args.init)
+        net.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in weights.items()},
+                            strict=False)
     average = copy.deepcopy(net)
     train_rows = [row for row in corpus.rows if row["split"] == "train" and row["task"] != "escalate"]
     val_rows = [row for row in corpus.rows if row["split"] == "val"]
     parameters = sum(p.numel() for p in net.parameters())
+    if args.init:
+        print("from", args.init, accuracy(net, tokenizer, val_rows, label_ids), flush=True)
     print(f"{len(train_rows)} rows, {vocab} tokens, {parameters / 1e6:.2f} M parameters", flush=True)
 
     decay = [p for p in net.parameters() if p.dim() > 1]
