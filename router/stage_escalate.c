@@ -120,12 +120,27 @@ static enum sl_step serve_local(struct sl_request *req, const struct sl_decision
     return SL_STEP_TO_STORE;
 }
 
+/* The provider's own reason for a refusal is the client's to read, with its values back in it. */
+static enum sl_step pass_on_refusal(struct sl_request *req, const struct sl_error *error)
+{
+    struct sl_buf reason;
+    sl_buf_init(&reason, SL_ERROR_MESSAGE_MAX);
+    enum sl_err err = sl_pii_restore_text(req->scrub.vault, SL_RESTORE_TEXT, SL_TOLERATE_NONE,
+                                          sl_slice_of(error->message), &reason, NULL, NULL);
+    enum sl_step step = sl_request_fail(req, error->code, "%s",
+                                        err == SL_OK && reason.len > 0 ? reason.data
+                                                                       : error->message);
+    sl_buf_wipe(&reason);
+    return step;
+}
+
 /* No cloud answer. `error` says why; the policy says what the client gets. */
 static enum sl_step fall_back(struct sl_request *req, const struct sl_error *error)
 {
     req->answer = NULL;
-    if (req->respond.is_stream || error->code == SL_ERR_CANCELLED ||
-        error->code == SL_ERR_UPSTREAM_REJECTED)
+    if (error->code == SL_ERR_UPSTREAM_REJECTED)
+        return pass_on_refusal(req, error);
+    if (req->respond.is_stream || error->code == SL_ERR_CANCELLED)
         return sl_request_fail(req, error->code, "%s", error->message);
     SL_LOG_WARN("escalate", "request %s got no cloud answer: %s", req->id, sl_err_code(error->code));
     req->decide.measured.cloud_failed = true;
