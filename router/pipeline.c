@@ -276,7 +276,6 @@ void sl_router_close(struct sl_router *router, uint64_t drain_deadline_ms)
     sl_control_stop(router->control);
     if (router->queue != NULL) {
         drain(router, drain_deadline_ms);
-        atomic_store(&router->is_stopping, true);
         sl_requests_cancel_all(router);
         sl_queue_close(router->queue);
     }

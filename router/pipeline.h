@@ -24,7 +24,6 @@ struct sl_router {
     pthread_t workers[SL_WORKERS_MAX];
     uint32_t worker_count;
     atomic_uint inflight;
-    atomic_bool is_stopping;
     pthread_mutex_t requests_lock; /* guards the list, not the requests in it */
     struct sl_request *requests;
 };
