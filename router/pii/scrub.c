@@ -56,7 +56,7 @@ static enum sl_err cut_to_leaves(struct field *field)
 {
     struct sl_pii_spans cut = {0};
     const struct pii_leaf *leaf = field->view.leaves;
-    const struct pii_leaf *end = leaf + field->view.leaf_count;
+    const struct pii_leaf *end = field->view.leaf_count > 0 ? leaf + field->view.leaf_count : leaf;
 
     for (size_t i = 0; i < field->spans.count; i++) {
         const struct sl_pii_span *span = &field->spans.items[i];

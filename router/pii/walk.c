@@ -11,12 +11,13 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define DEPTH_MAX 128 /* schemas of tools nest some ten deep */
+#define DEPTH_MAX 128      /* schemas of tools nest some ten deep */
+#define MEDIA_TYPE_MAX 256 /* of a data URL, with its parameters */
 
 struct walk {
     walk_fn visit;
     void *context;
-    bool is_free; /* inside of metadata: no key has a meaning for the provider */
+    bool is_free; /* inside of metadata or decoded arguments: no key means anything to a provider */
 };
 
 /* String values under these keys are words of the API, never text. Sorted for reading only. */
@@ -61,6 +62,35 @@ static bool is_one_of(const char *key, const char *const *words, size_t count)
     return false;
 }
 
+/* A file in base64: nothing else but its alphabet, behind `data:…;base64,` or bare. Text that only
+ * starts with "data:" is text. */
+static bool is_base64_file(struct sl_slice text, bool may_be_bare)
+{
+    size_t at = 0;
+    if (text.len > 5 && memcmp(text.data, "data:", 5) == 0) {
+        size_t head = text.len < MEDIA_TYPE_MAX ? text.len : MEDIA_TYPE_MAX;
+        const char *comma = memchr(text.data, ',', head);
+        if (comma == NULL || comma - text.data < 12 || memcmp(comma - 7, ";base64", 7) != 0)
+            return false;
+        at = (size_t)(comma - text.data) + 1;
+        for (size_t i = 0; i < at; i++) {
+            if (text.data[i] == ' ' || text.data[i] == '@')
+                return false;
+        }
+    } else if (!may_be_bare) {
+        return false;
+    }
+    for (; at < text.len; at++) {
+        unsigned char c = (unsigned char)text.data[at];
+        bool is_base64 = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+                         (c >= '0' && c <= '9') || c == '+' || c == '/' || c == '=' || c == '-' ||
+                         c == '_' || c == '\r' || c == '\n';
+        if (!is_base64)
+            return false;
+    }
+    return true;
+}
+
 static bool is_skipped(const struct walk *walk, const char *parent, const char *key,
                        const json_t *value, struct sl_slice text)
 {
@@ -77,10 +107,11 @@ static bool is_skipped(const struct walk *walk, const char *parent, const char *
         (strcmp(parent, "function") == 0 || strcmp(parent, "json_schema") == 0 ||
          strcmp(parent, "tool_choice") == 0 || strcmp(parent, "custom") == 0))
         return true;
-    /* Images and sounds: megabytes of base64. */
-    return (text.len > 5 && memcmp(text.data, "data:", 5) == 0) ||
-           (strcmp(key, "data") == 0 && parent != NULL && strcmp(parent, "input_audio") == 0) ||
-           strcmp(key, "file_data") == 0;
+    /* Images, sounds and files: megabytes of base64. */
+    if (!json_is_string(value))
+        return false;
+    bool is_audio = strcmp(key, "data") == 0 && parent != NULL && strcmp(parent, "input_audio") == 0;
+    return is_base64_file(text, is_audio || strcmp(key, "file_data") == 0);
 }
 
 static enum walk_form form_of(const char *parent, const char *key)
@@ -102,7 +133,8 @@ static enum sl_err walk_member(struct walk *walk, const char *parent, const char
 {
     json_t *replacement = NULL;
     bool was_free = walk->is_free;
-    walk->is_free = was_free || (depth == 1 && strcmp(key, "metadata") == 0);
+    walk->is_free = was_free || (depth == 1 && strcmp(key, "metadata") == 0) ||
+                    (strcmp(key, "arguments") == 0 && !json_is_string(value));
     enum sl_err err = walk_value(walk, parent, key, value, depth + 1, &replacement);
     walk->is_free = was_free;
     if (err != SL_OK || replacement == NULL)

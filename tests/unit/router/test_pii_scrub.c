@@ -74,7 +74,7 @@ START_TEST(every_string_that_leaves_is_scrubbed_and_keys_stay)
     scrubs("{\"model\":\"a@b.org\",\"user\":\"u@x.org\",\"metadata\":{\"k@x.org\":\"m@x.org\"},"
            "\"messages\":[{\"role\":\"system\",\"content\":\"s@x.org\"},"
            "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"p@x.org\"},"
-           "{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/png;base64,a@x.org\"}}]},"
+           "{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/png;base64,iVBORw0KGgo=\"}}]},"
            "{\"role\":\"tool\",\"tool_call_id\":\"c1\",\"content\":\"t@x.org\"}],"
            "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"description\":"
            "\"d@x.org\",\"parameters\":{\"type\":\"object\",\"properties\":{\"q\":{\"type\":"
@@ -82,12 +82,28 @@ START_TEST(every_string_that_leaves_is_scrubbed_and_keys_stay)
            "{\"model\":\"a@b.org\",\"user\":\"<EMAIL_1>\",\"metadata\":{\"k@x.org\":\"<EMAIL_2>\"},"
            "\"messages\":[{\"role\":\"system\",\"content\":\"<EMAIL_6>\"},"
            "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"<EMAIL_7>\"},"
-           "{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/png;base64,a@x.org\"}}]},"
+           "{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/png;base64,iVBORw0KGgo=\"}}]},"
            "{\"role\":\"tool\",\"tool_call_id\":\"c1\",\"content\":\"<EMAIL_8>\"}],"
            "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"description\":"
            "\"<EMAIL_3>\",\"parameters\":{\"type\":\"object\",\"properties\":{\"q\":{\"type\":"
            "\"string\",\"enum\":[\"<EMAIL_4>\"],\"default\":\"<EMAIL_5>\"}},\"required\":[\"q\"]}}}"
            "]}");
+}
+END_TEST
+
+/* What only looks like something that steers the provider, or like a file, is text all the same. */
+START_TEST(nothing_is_skipped_for_how_it_begins_or_what_it_is_called)
+{
+    scrubs("{\"messages\":[{\"role\":\"user\",\"content\":\"data: a@x.org\"},"
+           "{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{\"url\":"
+           "\"data:text/plain,b@x.org\"}},{\"type\":\"file\",\"file\":{\"file_data\":"
+           "\"c@x.org\"}}]},{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"1\",\"function\":"
+           "{\"name\":\"f\",\"arguments\":{\"id\":\"d@x.org\",\"mode\":[\"e@x.org\"]}}}]}]}",
+           "{\"messages\":[{\"role\":\"user\",\"content\":\"data: <EMAIL_1>\"},"
+           "{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{\"url\":"
+           "\"data:text/plain,<EMAIL_2>\"}},{\"type\":\"file\",\"file\":{\"file_data\":"
+           "\"<EMAIL_3>\"}}]},{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"1\",\"function\":"
+           "{\"name\":\"f\",\"arguments\":{\"id\":\"<EMAIL_4>\",\"mode\":[\"<EMAIL_5>\"]}}}]}]}");
 }
 END_TEST
 
@@ -400,6 +416,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, set_up, NULL);
     tcase_add_test(tcase, a_request_without_finds_is_passed_as_it_is);
     tcase_add_test(tcase, every_string_that_leaves_is_scrubbed_and_keys_stay);
+    tcase_add_test(tcase, nothing_is_skipped_for_how_it_begins_or_what_it_is_called);
     tcase_add_test(tcase, tool_call_arguments_are_decoded_scrubbed_and_encoded);
     tcase_add_test(tcase, the_name_of_a_message_gets_a_placeholder_without_brackets);
     tcase_add_test(tcase, numbers_that_the_payload_has_literally_are_left_out);
