@@ -28,7 +28,8 @@ enum sl_err sl_cache_purge(struct sl_cache *cache, const struct sl_cache_filter 
 {
     *purged = 0;
     if (!filter->everything && filter->key == NULL && filter->app.len == 0 &&
-        filter->model.len == 0 && filter->made_from == NULL && filter->created_before_s == 0)
+        filter->model.len == 0 && filter->made_from == NULL && filter->not_made_from == NULL &&
+        filter->created_before_s == 0)
         return SL_OK;
     if (cache->writer != NULL)
         return writer_purge(cache->writer, filter, purged, error);

@@ -100,6 +100,8 @@ struct db_filter {
     const uint8_t *app_tag;
     const uint8_t *model_tag;
     const uint8_t *made_from;
+    bool has_not_made_from;
+    const uint8_t *not_made_from[3]; /* one of these differs from the one that the entry has */
     int64_t created_before_s;
 };
 int db_purge(struct db *db, const struct db_filter *filter, size_t entries_max, size_t *removed);

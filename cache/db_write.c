@@ -51,6 +51,10 @@ const char *const db_write_sql[WRITE_STATEMENT_COUNT] = {
                           " AND (?2 IS NULL OR app_tag=?2) AND (?3 IS NULL OR model_tag=?3)"
                           " AND (?4 IS NULL OR ?4 IN (made_from_model, made_from_template,"
                           " made_from_policy)) AND (?5 IS NULL OR created_s<?5)"
+                          /* NOT IN a list with NULL, which is no condition, is never true. */
+                          " AND (NOT ?10 OR made_from_model NOT IN (?7, zeroblob(16))"
+                          " OR made_from_template NOT IN (?8, zeroblob(16))"
+                          " OR made_from_policy NOT IN (?9, zeroblob(16)))"
                           " ORDER BY id LIMIT 1",
     [WRITE_SIGNATURES] = "SELECT signatures FROM similar WHERE id=?1",
     [WRITE_REMOVE_PROBE] = "DELETE FROM probe WHERE signature=?1 AND id=?2",
@@ -280,6 +284,9 @@ int db_purge(struct db *db, const struct db_filter *filter, size_t entries_max, 
     if (filter->created_before_s != 0)
         sqlite3_bind_int64(statement, 5, filter->created_before_s);
     sqlite3_bind_int64(statement, 6, INT64_MIN);
+    for (int i = 0; i < 3; i++)
+        bind_tag(statement, 7 + i, filter->not_made_from[i]);
+    sqlite3_bind_int(statement, 10, filter->has_not_made_from);
     return remove_picked(db, WRITE_PICK_FILTER, 6, entries_max, removed);
 }
 

@@ -34,9 +34,12 @@ struct filter_tags {
     uint8_t app_tag[KEYRING_TAG_BYTES];
     uint8_t model_tag[KEYRING_TAG_BYTES];
     uint8_t made_from[KEYRING_TAG_BYTES];
+    uint8_t not_made_from[3][KEYRING_TAG_BYTES]; /* zero: not a condition */
 };
 void filter_tags_init(struct filter_tags *tags, const struct keyring *keyring,
                       const struct sl_cache_filter *filter);
+/* A tag that is not all zero. */
+bool filter_tag_is_set(const uint8_t tag[KEYRING_TAG_BYTES]);
 bool filter_matches(const struct filter_tags *tags, const struct record_label *label);
 
 #endif

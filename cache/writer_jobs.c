@@ -70,6 +70,10 @@ static int purge_some(struct writer *writer, const struct filter_tags *tags, siz
         .made_from = filter->made_from != NULL ? tags->made_from : NULL,
         .created_before_s = filter->created_before_s,
     };
+    where.has_not_made_from = filter->not_made_from != NULL;
+    for (size_t i = 0; i < 3 && where.has_not_made_from; i++)
+        if (filter_tag_is_set(tags->not_made_from[i]))
+            where.not_made_from[i] = tags->not_made_from[i];
     *removed = 0;
     int rc = db_begin(writer->db);
     if (rc == DB_FINE)
@@ -91,7 +95,8 @@ static enum sl_err run_purge(struct writer *writer, struct job *job)
         job->purged += removed;
     } while (removed == PURGE_PER_COMMIT && !job->filter->everything);
     front_remove(writer->cache->front, match_record, &tags); /* what was read meanwhile */
-    shared_purge(writer->cache->shared, &tags);
+    if (job->filter->not_made_from == NULL)
+        shared_purge(writer->cache->shared, &tags);
     sl_series_add(writer->cache->metrics.evicted_purged, (double)job->purged);
     db_shrink(writer->db);
     return SL_OK;

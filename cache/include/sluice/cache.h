@@ -143,6 +143,13 @@ struct sl_cache_digest sl_cache_digest_of(struct sl_slice bytes);
 
 #define SL_CACHE_NAME_MAX 255 /* bytes of an app's or model's name; longer ones are cut */
 
+/* The three that are in force; all zero: not known, and no condition. */
+struct sl_cache_origin {
+    struct sl_cache_digest model;
+    struct sl_cache_digest chat_template;
+    struct sl_cache_digest policy;
+};
+
 struct sl_cache_meta {
     enum sl_cache_kind kind;
     struct sl_slice app;   /* for purge by app; not in the key by itself */
@@ -281,6 +288,9 @@ struct sl_cache_filter {
     struct sl_slice model;
     int64_t created_before_s;                /* 0: any age */
     const struct sl_cache_digest *made_from; /* model, template or policy digest that is gone */
+    /* Made from another model, template or policy than these: what is left of a box's past. Does
+     * not reach the second level, where other boxes may have others. */
+    const struct sl_cache_origin *not_made_from;
 };
 /* Blocking: returns when the entries are gone from memory, disk and the second level (where it can
  * be reached). Errors: SL_ERR_IO when the store is off or fails. */

@@ -68,6 +68,52 @@ START_TEST(each_condition_of_a_purge_takes_its_entries_only)
 }
 END_TEST
 
+static void put_from(struct sl_cache *cache, uint64_t number, enum sl_cache_kind kind,
+                     const char *model, const char *policy)
+{
+    struct sl_cache_key key = key_of(cache, number);
+    struct sl_cache_meta meta = {.kind = kind,
+                                 .policy_digest = sl_cache_digest_of(sl_slice_of(policy))};
+    if (kind == SL_CACHE_LOCAL) {
+        meta.model_digest = sl_cache_digest_of(sl_slice_of(model));
+        meta.template_digest = sl_cache_digest_of(SL_SLICE("template"));
+    }
+    ck_assert(sl_cache_put(cache, &key, &meta, SL_SLICE("x"), NOW, 3600, NULL));
+}
+
+static void past_of_a_box(bool has_front)
+{
+    struct cache_place place = new_place();
+    struct sl_cache *cache = has_front ? open_at(&place) : open_without_front(&place);
+    struct sl_cache_origin now = {.model = sl_cache_digest_of(SL_SLICE("new")),
+                                  .chat_template = sl_cache_digest_of(SL_SLICE("template")),
+                                  .policy = sl_cache_digest_of(SL_SLICE("policy"))};
+    put_from(cache, 1, SL_CACHE_LOCAL, "old", "policy");
+    put_from(cache, 2, SL_CACHE_LOCAL, "new", "policy");
+    put_from(cache, 3, SL_CACHE_CLOUD, NULL, "policy");
+    put_from(cache, 4, SL_CACHE_CLOUD, NULL, "policy of yesterday");
+    put_text(cache, 5, "made from nothing that is known");
+    flush(cache);
+    ck_assert_uint_eq(purge(cache, &(struct sl_cache_filter){.not_made_from = &now}), 2);
+    ck_assert(!is_there(cache, 1) && is_there(cache, 2) && is_there(cache, 3));
+    ck_assert(!is_there(cache, 4) && is_there(cache, 5));
+    struct sl_cache_origin without_model = {.policy = now.policy}; /* started without a model */
+    ck_assert_uint_eq(purge(cache, &(struct sl_cache_filter){.not_made_from = &without_model}), 0);
+    now.chat_template = sl_cache_digest_of(SL_SLICE("another template"));
+    ck_assert_uint_eq(purge(cache, &(struct sl_cache_filter){.not_made_from = &now}), 1);
+    ck_assert(!is_there(cache, 2) && is_there(cache, 3));
+    struct sl_cache_origin unknown = {.policy = {{0}}};
+    ck_assert_uint_eq(purge(cache, &(struct sl_cache_filter){.not_made_from = &unknown}), 0);
+    sl_cache_close(cache);
+}
+
+START_TEST(entries_die_with_the_model_template_or_policy_they_came_from)
+{
+    past_of_a_box(true);
+    past_of_a_box(false);
+}
+END_TEST
+
 START_TEST(a_purge_sees_puts_that_are_not_committed_yet)
 {
     struct cache_place place = new_place();
@@ -257,6 +303,7 @@ int main(void)
     TCase *tcase = tcase_create("admin");
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, each_condition_of_a_purge_takes_its_entries_only);
+    tcase_add_test(tcase, entries_die_with_the_model_template_or_policy_they_came_from);
     tcase_add_test(tcase, a_purge_sees_puts_that_are_not_committed_yet);
     tcase_add_test(tcase, a_purge_by_another_process_reaches_the_memory_too);
     tcase_add_test(tcase, a_purge_gives_the_disk_its_room_back);
