@@ -7,6 +7,7 @@
  */
 #include "control.h"
 
+#include "cache_retire.h"
 #include "pipeline.h"
 #include "sluice/clock.h"
 #include "sluice/log.h"
@@ -24,6 +25,7 @@ struct sl_control {
     pthread_cond_t wake;
     bool must_stop;
     uint32_t threads; /* as last given to the engine; 0: as configured */
+    char retired_for[SL_RETIRE_DIGEST_BYTES]; /* the policy for which old answers were purged */
 };
 
 /* Probes the first provider while the network is not well. */
@@ -70,6 +72,7 @@ static void tick(struct sl_control *control)
     if (router->config.cloud != NULL)
         device.network = sl_cloud_network_state(router->config.cloud);
     adapt_threads(control, policy, &device);
+    sl_cache_retire(router->config.cache, router->config.engine, policy, control->retired_for);
     probe_cloud(control, policy);
     sl_policy_release(policy);
 }

@@ -5,6 +5,7 @@
  * local one that was only served because nothing better could be had. Never blocks: the cache's
  * writer has a queue of its own.
  */
+#include "cache_retire.h"
 #include "lookup.h"
 #include "pipeline.h"
 #include "sessions.h"
@@ -12,6 +13,7 @@
 #include "sluice/log.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* May a local answer with this reason be given to the next one who asks? */
 static bool is_worth_storing(enum sl_reason reason)
@@ -32,23 +34,29 @@ static int64_t ttl_of(const struct sl_request *req)
 static struct sl_cache_meta meta_of(const struct sl_request *req, const struct sl_answer *answer,
                                     enum sl_cache_kind kind)
 {
-    const char *policy = sl_policy_digest(req->auth.policy);
+    const struct sl_router_config *config = &req->router->config;
+    struct sl_cache_origin origin =
+        sl_cache_origin_of(kind == SL_CACHE_LOCAL ? config->engine : NULL, req->auth.policy);
     struct sl_cache_meta meta = {.kind = kind,
                                  .app = sl_slice_of(req->auth.app),
                                  .model = sl_slice_of(answer->model),
-                                 .policy_digest = sl_cache_digest_of(sl_slice_of(policy)),
+                                 .model_digest = origin.model,
+                                 .template_digest = origin.chat_template,
+                                 .policy_digest = origin.policy,
                                  .prompt_tokens = (uint32_t)answer->usage.prompt_tokens,
                                  .completion_tokens = (uint32_t)answer->usage.completion_tokens};
-    if (kind == SL_CACHE_LOCAL) {
-        const struct sl_model_info *model = sl_engine_info(req->router->config.engine);
-        meta.model_digest = sl_cache_digest_of(
-            (struct sl_slice){(const char *)model->digest, sizeof model->digest});
-        meta.template_digest = sl_cache_digest_of((struct sl_slice){
-            (const char *)model->template_digest, sizeof model->template_digest});
-    } else if (req->escalate.result->cost_usd > 0) {
+    if (kind == SL_CACHE_CLOUD && req->escalate.result->cost_usd > 0)
         meta.cost_microusd = (uint64_t)(req->escalate.result->cost_usd * 1e6);
-    }
     return meta;
+}
+
+/* An answer that a policy of the past allowed would be purged with it, and must not come after. */
+static bool is_in_force(const struct sl_request *req)
+{
+    const struct sl_policy *now = sl_policy_store_acquire(req->router->config.policies);
+    bool is_same = strcmp(sl_policy_digest(now), sl_policy_digest(req->auth.policy)) == 0;
+    sl_policy_release(now);
+    return is_same;
 }
 
 static void put(struct sl_request *req, const struct sl_answer *answer, enum sl_cache_kind kind)
@@ -66,7 +74,7 @@ static void put(struct sl_request *req, const struct sl_answer *answer, enum sl_
                            ? json_dumps(sl_scrubbed_body(req->scrub.scrubbed), JSON_COMPACT)
                            : NULL;
         meta.prompt = sl_slice_of(prompt);
-        if (has_key) {
+        if (has_key && is_in_force(req)) {
             struct sl_cache_similar_text similar;
             bool is_similar = sl_lookup_similar_text(req, kind == SL_CACHE_CLOUD, &similar);
             req->store.is_stored =
