@@ -272,8 +272,17 @@ static void look_after_store(struct writer *writer)
         open_store(writer);
 }
 
+/* A rotation that a crash interrupted, or what was written here while another process rotated. */
+static void finish_rotation(struct writer *writer)
+{
+    struct sl_error error = {0};
+    if (writer_reseal_all(writer, &error) != SL_OK)
+        SL_LOG_WARN("cache", "key rotation: %s", error.message);
+}
+
 /* Another process (a purge or a key rotation from the command line) changed the store: what the
- * front holds may be gone there, and rows may be sealed with a key that is new. */
+ * front holds may be gone there, and rows may be sealed with a key that is new. Those that this
+ * process sealed with the old one meanwhile would not open after its next start. */
 static void notice_others(struct writer *writer)
 {
     bool changed = false;
@@ -285,7 +294,10 @@ static void notice_others(struct writer *writer)
     if (rc != DB_FINE)
         writer_fail(writer, rc);
     else if (changed) {
+        uint32_t key_id = keyring_body_id(writer->cache->keyring);
         keyring_reload(writer->cache->keyring);
+        if (keyring_body_id(writer->cache->keyring) != key_id)
+            finish_rotation(writer);
         front_remove(writer->cache->front, NULL, NULL);
         publish_sums(writer);
     }
@@ -374,14 +386,6 @@ static void process(struct writer *writer, struct writer_item *first)
         writer_run_job(writer, job);
 }
 
-/* A rotation that a crash interrupted. */
-static void finish_rotation(struct writer *writer)
-{
-    struct sl_error error = {0};
-    if (writer_reseal_all(writer, &error) != SL_OK)
-        SL_LOG_WARN("cache", "key rotation: %s", error.message);
-}
-
 static void *writer_main(void *context)
 {
     struct writer *writer = context;
@@ -407,6 +411,8 @@ static void *writer_main(void *context)
     }
     if (writer->db != NULL)
         idle(writer);
+    writer->noticed_ms = 0; /* now or never */
+    notice_others(writer);
     return NULL;
 }
 

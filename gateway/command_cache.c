@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * `sluice cache stats|purge|export`: the answer cache of the data folder. A store belongs to one
- * process at a time; while a gateway runs, it is asked through /admin/v1 instead.
+ * `sluice cache stats|purge|export|rotate-key`: the answer cache of the data folder. A gateway that
+ * runs on the same folder takes up what changed here within a second.
  */
 #include "commands.h"
 
@@ -99,6 +99,30 @@ int sl_command_cache_purge(struct sl_command_call *call)
         return sl_commands_fail(&error);
     printf(call->arguments.wants_json ? "{\"purged\":%" PRIu64 "}\n" : "%" PRIu64 " purged\n",
            purged);
+    return SL_EXIT_FINE;
+}
+
+/* The key file is replaced first, then every answer is sealed anew, then the old key leaves the file.
+ * Wherever that is cut off, every answer opens, and the next start (of this or of a gateway) goes
+ * on. */
+int sl_command_cache_rotate_key(struct sl_command_call *call)
+{
+    struct sl_error error = {0};
+    struct sl_cache *cache;
+    struct sl_cache_stats stats;
+    if (call->arguments.word_count > 0)
+        return sl_commands_misuse("cache rotate-key takes no words");
+    if (open_cache(call, &cache, &error) != SL_OK)
+        return sl_commands_fail(&error);
+    enum sl_err err = sl_cache_rotate_key(cache, &error);
+    if (err == SL_OK)
+        err = sl_cache_stats(cache, &stats, &error);
+    sl_cache_close(cache);
+    if (err != SL_OK)
+        return sl_commands_fail(&error);
+    printf(call->arguments.wants_json ? "{\"entries\":%" PRIu64 "}\n"
+                                      : "a new key seals all %" PRIu64 " answers; the old one is gone\n",
+           stats.entries);
     return SL_EXIT_FINE;
 }
 

@@ -62,6 +62,8 @@ static const struct command_row rows[] = {
       {"of-model", "NAME", "those of a model", NULL}}},
     {"cache export", "", "stored cloud answers with their scrubbed requests, one a line",
      sl_command_cache_export, {{0}}},
+    {"cache rotate-key", "", "seal every stored answer with a new key and forget the old one",
+     sl_command_cache_rotate_key, {{0}}},
     {"pii scan", "[FILE]", "find personal data in a text; --json: rows in, spans out",
      sl_command_pii_scan, {{"route", "NAME", "whose rules; default: the first route's", NULL}}},
     {"ledger", "", "what left the box: when, how much, of which kinds; never text",

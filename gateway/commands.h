@@ -36,6 +36,7 @@ int sl_command_policy_show(struct sl_command_call *call);
 int sl_command_cache_stats(struct sl_command_call *call);
 int sl_command_cache_purge(struct sl_command_call *call);
 int sl_command_cache_export(struct sl_command_call *call);
+int sl_command_cache_rotate_key(struct sl_command_call *call);
 int sl_command_model_list(struct sl_command_call *call);
 int sl_command_model_verify(struct sl_command_call *call);
 int sl_command_quantize(struct sl_command_call *call);

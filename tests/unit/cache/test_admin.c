@@ -288,6 +288,16 @@ START_TEST(a_rotation_by_another_process_is_taken_up)
     for (int i = 0; i < 300 && !is_there(gateway, 1); i++)
         usleep(10000);
     assert_get(gateway, 1, "x");
+    struct sl_cache *late_tool = open_at(&place);
+    ck_assert_int_eq(sl_cache_rotate_key(late_tool, NULL), SL_OK);
+    sl_cache_close(late_tool);
+    put_text(gateway, 2, "sealed with the key that the tool has just forgotten");
+    flush(gateway);
+    ck_assert_uint_eq(body_keys_in(place.key_path), 1);
+    sl_cache_close(gateway);
+    gateway = open_without_front(&place);
+    assert_get(gateway, 1, "x");
+    assert_get(gateway, 2, "sealed with the key that the tool has just forgotten");
     put_text(gateway, 2, "sealed with the new key");
     sl_cache_close(gateway);
     gateway = open_without_front(&place);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * kill -9 at random moments under write load. After each round the store opens, passes its
+ * kill -9 at random moments under write load, and while keys are rotated. After each round the store opens, passes its
  * integrity check, holds every entry whose commit was reported before the kill, and every entry
  * that is there is whole. SLUICE_CRASH_ROUNDS sets the number of rounds (default 10; the issue asks
  * for 200).
@@ -81,14 +81,38 @@ static void assert_whole(const struct cache_place *place, uint64_t from, uint64_
     sl_cache_close(cache);
 }
 
-static void kill_round(const struct cache_place *place, struct shared_page *page, unsigned *seed)
+/* Never returns: rotates keys until it is killed, writing all the while. A process may rotate only
+ * so often; then it waits to be killed. */
+static void rotate_for_ever(const struct cache_place *place, struct shared_page *page)
+{
+    struct sl_cache *cache = open_at(place);
+    for (uint64_t number = page->committed;; number++) {
+        char body[1200];
+        body_of(number, body, sizeof body);
+        struct sl_cache_key key = key_of(cache, number);
+        struct sl_cache_meta meta = {.kind = SL_CACHE_CLOUD, .app = SL_SLICE("app")};
+        if (!sl_cache_put(cache, &key, &meta, sl_slice_of(body), NOW, 100000, NULL))
+            _exit(1);
+        enum sl_err err = sl_cache_rotate_key(cache, NULL); /* commits what was put before */
+        if (err != SL_OK && err != SL_ERR_LIMIT)
+            _exit(2);
+        if (err == SL_ERR_LIMIT)
+            pause();
+        page->committed = number + 1;
+    }
+}
+
+typedef void load_fn(const struct cache_place *place, struct shared_page *page);
+
+static void kill_round(const struct cache_place *place, struct shared_page *page, unsigned *seed,
+                       load_fn *load)
 {
     uint64_t from = page->committed;
     pid_t child = fork();
     if (child == 0)
-        write_for_ever(place, page);
-    struct timespec pause = {.tv_nsec = 1000000 + rand_r(seed) % 150000000};
-    nanosleep(&pause, NULL);
+        load(place, page);
+    struct timespec wait = {.tv_nsec = 1000000 + rand_r(seed) % 150000000};
+    nanosleep(&wait, NULL);
     kill(child, SIGKILL);
     int status;
     waitpid(child, &status, 0);
@@ -97,23 +121,56 @@ static void kill_round(const struct cache_place *place, struct shared_page *page
     assert_whole(place, from, committed);
 }
 
-START_TEST(no_kill_loses_a_committed_entry_or_leaves_half_of_one)
+static void store_first(const struct cache_place *place, struct shared_page *page, uint64_t count)
 {
-    const char *wanted = getenv("SLUICE_CRASH_ROUNDS");
-    int rounds = wanted != NULL ? atoi(wanted) : ROUNDS_DEFAULT;
+    struct sl_cache *cache = open_at(place);
+    for (uint64_t number = 0; number < count; number++) {
+        char body[1200];
+        body_of(number, body, sizeof body);
+        struct sl_cache_key key = key_of(cache, number);
+        struct sl_cache_meta meta = {.kind = SL_CACHE_CLOUD, .app = SL_SLICE("app")};
+        ck_assert(sl_cache_put(cache, &key, &meta, sl_slice_of(body), NOW, 100000, NULL));
+    }
+    flush(cache);
+    sl_cache_close(cache);
+    page->committed = count;
+}
+
+static void kill_rounds(load_fn *load, int rounds, uint64_t stored_before)
+{
     unsigned seed = (unsigned)time(NULL);
     struct cache_place place = new_place();
     struct shared_page *page =
         mmap(NULL, sizeof *page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     ck_assert_ptr_ne(page, MAP_FAILED);
     printf("seed %u, %d rounds\n", seed, rounds);
+    store_first(&place, page, stored_before);
     for (int round = 0; round < rounds; round++)
-        kill_round(&place, page, &seed);
+        kill_round(&place, page, &seed, load);
     assert_sound(&place);
     ck_assert_uint_gt(page->committed, 0);
     assert_whole(&place, 0, page->committed);
     printf("%d rounds, %llu entries committed and found\n", rounds,
            (unsigned long long)page->committed);
+    munmap(page, sizeof *page);
+}
+
+static int rounds_wanted(void)
+{
+    const char *wanted = getenv("SLUICE_CRASH_ROUNDS");
+    return wanted != NULL ? atoi(wanted) : ROUNDS_DEFAULT;
+}
+
+START_TEST(no_kill_loses_a_committed_entry_or_leaves_half_of_one)
+{
+    kill_rounds(write_for_ever, rounds_wanted(), 0);
+}
+END_TEST
+
+/* 1,500 entries: a rotation takes three transactions, so that kills fall between them. */
+START_TEST(no_kill_during_a_key_rotation_loses_an_entry)
+{
+    kill_rounds(rotate_for_ever, rounds_wanted(), 1500);
 }
 END_TEST
 
@@ -123,6 +180,7 @@ int main(void)
     TCase *tcase = tcase_create("crash");
     tcase_set_timeout(tcase, 600);
     tcase_add_test(tcase, no_kill_loses_a_committed_entry_or_leaves_half_of_one);
+    tcase_add_test(tcase, no_kill_during_a_key_rotation_loses_an_entry);
     suite_add_tcase(suite, tcase);
     return sl_test_main(suite);
 }
