@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FLAGS_MAX 8
+#define FLAGS_MAX 12
 
 struct command_row {
     const char *words; /* "keys add" */
@@ -50,6 +50,16 @@ static const struct command_row rows[] = {
       {"train-gate", NULL, "train the gate anew", NULL},
       {"cloud-usd", "X", "price of an escalated request, for the expected cost", NULL},
       {"rows", "N", "at most so many, spread evenly", NULL}}},
+    {"train", "", "make a local model for your own requests from labelled rows", sl_command_train,
+     {{"data", "ROWS.jsonl", "rows with \"text\" and \"label\"; several files: with commas", NULL},
+      {"out", "MODEL.gguf", "the model; calibration and gate go beside it", NULL},
+      {"minutes", "N", "most time for the training itself [8]", NULL},
+      {"epochs", "N", "most passes over the rows [60]", NULL},
+      {"type", "TYPE", "quantization [Q8_0]", NULL},
+      {"seed", "N", "of everything drawn [1]", NULL},
+      {"start", "FILE.gguf", "model to start from [the default model]", NULL},
+      {"from-scratch", NULL, "start from nothing: for many thousand rows, or other languages", NULL},
+      {"size", "WORD", "from scratch: small, medium or large [medium]", NULL}}},
 #endif
     {"bench", "", "how fast the local model reads and writes on this machine", sl_command_bench,
      {{0}}},

@@ -42,6 +42,7 @@ int sl_command_model_verify(struct sl_command_call *call);
 int sl_command_quantize(struct sl_command_call *call);
 int sl_command_calibrate(struct sl_command_call *call);
 int sl_command_eval(struct sl_command_call *call);
+int sl_command_train(struct sl_command_call *call);
 int sl_command_chat(struct sl_command_call *call);
 int sl_command_bench(struct sl_command_call *call);
 int sl_command_pii_scan(struct sl_command_call *call);
