@@ -174,7 +174,7 @@ enum sl_err sl_buf_append_json(struct sl_buf *buf, struct sl_slice text)
         }
         plain = ++pos;
     }
-    if (err == SL_OK)
+    if (err == SL_OK && pos > plain)
         err = sl_buf_append(buf, text.data + plain, pos - plain);
     if (err == SL_OK)
         err = sl_buf_append_char(buf, '"');
