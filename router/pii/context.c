@@ -9,12 +9,48 @@
  */
 #include "pii/context.h"
 
-/* Words of a kind, lower case, each with a blank before it. "|" separates them. */
-static const char *const context_words[PII_CONTEXT_COUNT] = {
+#include <assert.h>
+#include <pthread.h>
+
+/* Words of a kind, lower case. "|" separates them. */
+static const char *const context_lines[PII_CONTEXT_COUNT] = {
 #define W(kind, words) [kind] = words,
 #include "pii/context_words.def"
 #undef W
 };
+
+/* The lines above, taken apart once per process. */
+struct word {
+    const char *text;
+    uint8_t len;
+    uint8_t first; /* the bit of its first letter; see letter_bit */
+};
+#define WORDS_MAX 1024u
+static struct word words[WORDS_MAX];
+static uint16_t first_word[PII_CONTEXT_COUNT + 1]; /* of a kind; its last is before the next kind's */
+static pthread_once_t words_once = PTHREAD_ONCE_INIT;
+
+/* Letters of ASCII each have a bit of their own; other bytes share them. */
+static unsigned letter_bit(unsigned char c)
+{
+    return c & 31u;
+}
+
+static void build_words(void)
+{
+    uint16_t count = 0;
+    for (unsigned kind = 0; kind < PII_CONTEXT_COUNT; kind++) {
+        first_word[kind] = count;
+        for (const char *at = context_lines[kind]; at != NULL && *at != '\0';) {
+            size_t len = strcspn(at, "|");
+            assert(count < WORDS_MAX && len <= UINT8_MAX);
+            words[count++] =
+                (struct word){at, (uint8_t)len, (uint8_t)letter_bit((unsigned char)*at)};
+            at += len + (at[len] == '|');
+        }
+    }
+    first_word[PII_CONTEXT_COUNT] = count;
+}
 
 static void read_window(struct pii_scan *scan, size_t at)
 {
@@ -37,45 +73,48 @@ static void read_window(struct pii_scan *scan, size_t at)
     scan->has_window = true;
     /* Where words start; in scripts that do not set words apart, every character. */
     scan->window_start_count = 0;
+    scan->window_letters = 0;
     for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)out[i];
         if (c >= 0xC0 ||
             (pii_is(c, PII_ALNUM) && !(i > 0 && pii_is((unsigned char)out[i - 1], PII_ALNUM))))
+{
             scan->window_starts[scan->window_start_count++] = (uint8_t)i;
+            scan->window_letters |= 1u << letter_bit(c);
+        }
     }
 }
 
 /* True where `word` starts one of the window's words in [from, to). */
-static bool holds(const struct pii_scan *scan, size_t from, size_t to, const char *word,
-                  size_t word_len)
+static bool holds(const struct pii_scan *scan, size_t from, size_t to, const struct word *word)
 {
-    bool is_whole = word_len <= 4; /* "dl", "nas": only as whole words */
+    bool is_whole = word->len <= 4; /* "dl", "nas": only as whole words */
     for (size_t i = 0; i < scan->window_start_count; i++) {
         size_t at = scan->window_starts[i];
-        if (at < from || scan->window[at] != word[0] || at + word_len > to ||
-            memcmp(scan->window + at, word, word_len) != 0)
+        if (scan->window[at] != word->text[0] || at < from || at + word->len > to ||
+            memcmp(scan->window + at, word->text, word->len) != 0)
             continue;
-        unsigned char after = at + word_len < to ? (unsigned char)scan->window[at + word_len] : ' ';
+        unsigned char after =
+            at + word->len < to ? (unsigned char)scan->window[at + word->len] : ' ';
         if (!is_whole || !pii_is(after, PII_LETTER | PII_HIGH))
             return true;
     }
     return false;
 }
 
-static bool holds_any(const struct pii_scan *scan, size_t from, size_t to, const char *words)
+/* Most words are out at their first letter: some ten words stand around a number. */
+static bool holds_any(const struct pii_scan *scan, size_t from, size_t to, unsigned kind)
 {
-    while (words != NULL && *words != '\0') {
-        const char *bar = strchr(words, '|');
-        size_t word_len = bar != NULL ? (size_t)(bar - words) : strlen(words);
-        if (holds(scan, from, to, words, word_len))
+    for (unsigned i = first_word[kind]; i < first_word[kind + 1]; i++) {
+        if ((scan->window_letters >> words[i].first & 1) != 0 && holds(scan, from, to, &words[i]))
             return true;
-        words += word_len + (bar != NULL);
     }
     return false;
 }
 
 static void prepare(struct pii_scan *scan, size_t at)
 {
+    pthread_once(&words_once, build_words);
     if (!scan->has_window || scan->window_at != at)
         read_window(scan, at);
 }
@@ -83,12 +122,12 @@ static void prepare(struct pii_scan *scan, size_t at)
 bool pii_has_context(struct pii_scan *scan, size_t at, unsigned kind)
 {
     prepare(scan, at);
-    return holds_any(scan, 0, scan->window_len, context_words[kind]);
+    return holds_any(scan, 0, scan->window_len, kind);
 }
 
 bool pii_has_context_near(struct pii_scan *scan, size_t at, unsigned kind, size_t bytes)
 {
     prepare(scan, at);
     size_t from = scan->window_before > bytes ? scan->window_before - bytes : 0;
-    return holds_any(scan, from, scan->window_before, context_words[kind]);
+    return holds_any(scan, from, scan->window_before, kind);
 }

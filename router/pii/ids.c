@@ -13,6 +13,7 @@
 #include "pii/id_checks.h"
 #include "pii/number.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -23,6 +24,7 @@
 
 struct item {
     char set[20]; /* "9", "A", "X", or the characters of the set */
+    uint8_t bit;  /* of `sets` */
     uint8_t min, max;
 };
 
@@ -36,7 +38,7 @@ struct row {
 };
 
 static struct row rows[] = {
-#define ID(kind, pattern, score, weak) {SL_PII_##kind, pattern, score, weak, 0, {{{0}, 0, 0}}},
+#define ID(kind, pattern, score, weak) {SL_PII_##kind, pattern, score, weak, 0, {{{0}, 0, 0, 0}}},
 #include "pii/ids.def"
 #undef ID
 };
@@ -53,6 +55,54 @@ static pthread_once_t rows_once = PTHREAD_ONCE_INIT;
 _Static_assert(ROW_COUNT < 0xFF, "row numbers are bytes");
 
 /* ---- patterns ------------------------------------------------------------------------------ */
+
+static bool is_in_set(const char *set, unsigned char c)
+{
+    unsigned char upper = pii_upper(c);
+    if (set[1] == '\0') {
+        switch (set[0]) {
+        case '9':
+            return pii_is(c, PII_DIGIT);
+        case 'A':
+            return pii_is(c, PII_LETTER);
+        case 'X':
+            return pii_is(c, PII_ALNUM);
+        default:
+            return upper == (unsigned char)set[0];
+        }
+    }
+    for (const char *at = set; *at != '\0'; at++) {
+        if ((unsigned char)*at == upper ||
+            (*at == '9' && pii_is(c, PII_DIGIT) && set[0] != '1' && set[0] != '2') ||
+            (*at == 'A' && pii_is(c, PII_LETTER) && at[1] == '9'))
+            return true;
+    }
+    return false;
+}
+
+/* Which sets a character is in, a bit each: one load instead of a walk through the set. */
+static uint64_t sets[256];
+
+/* The bit of a set, made where it is new. */
+static uint8_t set_bit(const char *set)
+{
+    static const char *known[64];
+    static uint8_t count;
+    for (uint8_t i = 0; i < count; i++) {
+        if (strcmp(known[i], set) == 0)
+            return i;
+    }
+    assert(count < 64);
+    for (unsigned c = 0; c < 256; c++)
+        sets[c] |= (uint64_t)is_in_set(set, (unsigned char)c) << count;
+    known[count] = set;
+    return count++;
+}
+
+static bool is_in(const struct item *item, unsigned char c)
+{
+    return (sets[c] >> item->bit & 1) != 0;
+}
 
 static void parse_pattern(struct row *row)
 {
@@ -76,64 +126,29 @@ static void parse_pattern(struct row *row)
                 item->max = (uint8_t)strtoul(at + 1, (char **)&at, 10);
             at++;
         }
+        item->bit = set_bit(item->set);
     }
 }
 
-static bool is_in(const struct item *item, unsigned char c)
-{
-    unsigned char upper = pii_upper(c);
-    if (item->set[1] == '\0') {
-        switch (item->set[0]) {
-        case '9':
-            return pii_is(c, PII_DIGIT);
-        case 'A':
-            return pii_is(c, PII_LETTER);
-        case 'X':
-            return pii_is(c, PII_ALNUM);
-        default:
-            return upper == (unsigned char)item->set[0];
-        }
-    }
-    for (const char *set = item->set; *set != '\0'; set++) {
-        if ((unsigned char)*set == upper ||
-            (*set == '9' && pii_is(c, PII_DIGIT) && item->set[0] != '1' && item->set[0] != '2') ||
-            (*set == 'A' && pii_is(c, PII_LETTER) && set[1] == '9'))
-            return true;
-    }
-    return false;
-}
-
-/* The end of a match of row->items[item…] at `at`; 0: none. */
+/* The end of a match of row->items[item…] at `at`, where no letter or digit follows; 0: none. */
 static size_t match_items(const struct pii_scan *scan, const struct row *row, unsigned item,
                           size_t at)
 {
-    unsigned count = 0;
-    if (item == row->item_count)
-        return at;
-    const struct item *here = &row->items[item];
-    if (here->min == here->max && here->set[1] == '\0') { /* the usual one: no choice */
-        for (; count < here->max; count++) {
-            if (at + count >= scan->len || !is_in(here, scan->text[at + count]))
-                return 0;
-        }
-        size_t end = match_items(scan, row, item + 1, at + count);
-        return end > 0 && item + 1 == row->item_count &&
-                       pii_is(pii_at(scan, end), PII_ALNUM | PII_HIGH)
-                   ? 0
-                   : end;
-    }
-    while (count < here->max && at + count < scan->len && is_in(here, scan->text[at + count]))
-        count++;
-    for (;; count--) {
+    for (; item < row->item_count; item++) {
+        const struct item *here = &row->items[item];
+        unsigned count = 0;
+        while (count < here->max && at + count < scan->len && is_in(here, scan->text[at + count]))
+            count++;
         if (count < here->min)
             return 0;
-        size_t end = match_items(scan, row, item + 1, at + count);
-        if (end > 0 &&
-            !(item + 1 == row->item_count && pii_is(pii_at(scan, end), PII_ALNUM | PII_HIGH)))
-            return end;
-        if (count == 0)
-            return 0;
+        for (; count > here->min; count--) { /* as many as can be, then fewer */
+            size_t end = match_items(scan, row, item + 1, at + count);
+            if (end > 0)
+                return end;
+        }
+        at += count;
     }
+    return pii_is(pii_at(scan, at), PII_ALNUM | PII_HIGH) ? 0 : at;
 }
 
 /* ---- buckets ------------------------------------------------------------------------------- */
@@ -154,17 +169,17 @@ static void explore(const struct row *row, unsigned item, unsigned letters, bool
         return;
     }
     const struct item *here = &row->items[item];
-    bool is_separator = true;
+    bool is_sign = true;
     bool has_letters = false;
     bool has_digits = false;
     for (unsigned c = '+'; c <= 'Z'; c++) {
         if (!is_in(here, (unsigned char)c) || !pii_is((unsigned char)c, PII_ALNUM))
             continue;
-        is_separator = false;
+        is_sign = false;
         has_letters = has_letters || c >= 'A';
         has_digits = has_digits || c <= '9';
     }
-    if (is_separator) { /* taken, the run ends; left out, it goes on */
+    if (is_sign) { /* taken, the run ends; left out, it goes on */
         mark(map, letters, run, SPLIT);
         if (here->min == 0)
             explore(row, item + 1, letters, is_leading, run, map);
@@ -318,6 +333,11 @@ static void try_list(struct pii_scan *scan, size_t start, const uint8_t *list)
     }
 }
 
+static bool is_separator(unsigned char c)
+{
+    return c == ' ' || c == '-' || c == '.' || c == '/' || c == ':' || c == '+';
+}
+
 static void try_rows(struct pii_scan *scan, size_t start)
 {
     size_t letters = 0;
@@ -337,7 +357,7 @@ static void try_rows(struct pii_scan *scan, size_t start)
      */
     bool is_plain = sign == ' ' && letters == 0 && pii_is(pii_at(scan, start + run - 1), PII_DIGIT);
     unsigned follows = is_plain ? PII_DIGIT | PII_UPPER : PII_ALNUM | PII_BLANK;
-    if (sign != '\0' && strchr(" -./:+", sign) != NULL && pii_is(next, follows))
+    if (is_separator(sign) && pii_is(next, follows))
         try_list(scan, start, split_rows[letters][run]);
 }
 
@@ -395,7 +415,7 @@ static void find_kfz(struct pii_scan *scan, size_t first_digit)
 static size_t word_before(const struct pii_scan *scan, size_t at)
 {
     size_t start;
-    if (at < 2 || strchr(" -.", scan->text[at - 1]) == NULL)
+    if (at < 2 || (scan->text[at - 1] != ' ' && scan->text[at - 1] != '-' && scan->text[at - 1] != '.'))
         return at;
     start = at - 1;
     while (start > 0 && scan->text[start - 1] == ' ' && at - start < 4)

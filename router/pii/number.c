@@ -22,7 +22,7 @@ static size_t separator(const struct pii_scan *scan, size_t at, unsigned char *k
     unsigned char next = pii_at(scan, at + 1);
 
     *kind = c == '\n' || c == '\t' ? ' ' : c;
-    if (strchr(" -./\n", c) == NULL || c == '\0' || at >= scan->len)
+    if ((c != ' ' && c != '-' && c != '.' && c != '/' && c != '\n') || at >= scan->len)
         return 0;
     if (pii_is(next, PII_DIGIT))
         return 1;

@@ -112,6 +112,11 @@ static void read_lead(const struct pii_scan *scan, size_t at, struct dialled *ph
         phone->start--;
 }
 
+static bool is_phone_sign(unsigned char c)
+{
+    return c == ' ' || c == '-' || c == '.' || c == '/' || c == '(' || c == ')' || c == 0xA0;
+}
+
 /* The signs between two groups; returns their length. *sep is what they mean. */
 static size_t read_separator(const struct pii_scan *scan, size_t at, unsigned char *sep)
 {
@@ -119,7 +124,7 @@ static size_t read_separator(const struct pii_scan *scan, size_t at, unsigned ch
     *sep = 0;
     while (here - at < 4) {
         unsigned char c = pii_at(scan, here);
-        if (strchr(" -./()\xA0", c) == NULL || c == '\0' || here >= scan->len)
+        if (!is_phone_sign(c) || here >= scan->len)
             break;
         if (c == '(' && *sep != 0 && *sep != ' ' && *sep != '-')
             return 0;

@@ -124,5 +124,8 @@ void pii_scan_view(struct pii_scan *scan)
             pii_find_domain(scan, at);
         in_word = is_word;
         at++;
+        /* The rest of a word up to its first digit: nothing in it starts anything. */
+        while (is_word && at < scan->len && pii_is(text[at], PII_LETTER | PII_HIGH))
+            at++;
     }
 }

@@ -63,14 +63,26 @@ static const char *const prose_words[] = {
     "senha",    "mot de passe", "wachtwoord", "bearer",   "Bearer",   "pwd",
     "secret",   "token",        "Token",      "key",      "Basic",    "basic"};
 
-static uint8_t name_lens[sizeof names / sizeof *names]; /* filled by pii_secret_word_starts */
+#define NAME_COUNT (sizeof names / sizeof *names)
+/* Filled by pii_secret_word_starts. Names lie in lists by their first letter: row number + 1. */
+static uint8_t name_lens[NAME_COUNT];
+static uint8_t first_name[26];
+static uint8_t next_name[NAME_COUNT];
+_Static_assert(NAME_COUNT < 255, "row numbers are bytes");
+static uint8_t prose_lens[sizeof prose_words / sizeof *prose_words];
 
 void pii_secret_word_starts(void (*mark)(const char *word))
 {
-    for (size_t i = 0; i < sizeof prose_words / sizeof *prose_words; i++)
+    for (size_t i = 0; i < sizeof prose_words / sizeof *prose_words; i++) {
         mark(prose_words[i]);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        prose_lens[i] = (uint8_t)strlen(prose_words[i]);
+    }
+    for (size_t i = 0; i < NAME_COUNT; i++) {
+        unsigned letter = (unsigned char)names[i].word[0] - 'a';
         name_lens[i] = (uint8_t)strlen(names[i].word);
+        next_name[i] = first_name[letter];
+        first_name[letter] = (uint8_t)(i + 1);
+    }
 }
 
 /* ---- names --------------------------------------------------------------------------------- */
@@ -116,12 +128,13 @@ static enum strength name_strength(const struct pii_scan *scan, size_t end, size
     }
     if (len < 3)
         return NO_SECRET;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        size_t width = name_lens[i];
-        if (width > len || names[i].strength <= best)
-            continue;
-        for (size_t from = len - width + 1; from-- > 0;) {
-            if (flat[from] != names[i].word[0] || memcmp(flat + from, names[i].word, width) != 0)
+    for (size_t from = 0; from + 2 < len; from++) {
+        unsigned letter = (unsigned char)flat[from] - 'a';
+        for (unsigned i = letter < 26 ? first_name[letter] : 0; i != 0; i = next_name[i - 1]) {
+            const char *word = names[i - 1].word;
+            size_t width = name_lens[i - 1];
+            if (names[i - 1].strength <= best || from + width > len ||
+                memcmp(flat + from, word, width) != 0)
                 continue;
             /* A new word of the name starts here: a separator, a capital after a small letter; a
              * short word such as key or pass in the middle of another is none (monkey, compass). */
@@ -130,10 +143,8 @@ static enum strength name_strength(const struct pii_scan *scan, size_t end, size
                 from == 0 || flat_at[from - 1] + 1 < here ||
                 (pii_is(scan->text[here], PII_UPPER) && !pii_is(scan->text[here - 1], PII_UPPER));
             if ((is_start || width >= 6) &&
-                (from + width == len || is_name_tail(flat + from + width, len - from - width))) {
-                best = names[i].strength;
-                break;
-            }
+                (from + width == len || is_name_tail(flat + from + width, len - from - width)))
+                best = names[i - 1].strength;
         }
     }
     return best;
@@ -197,11 +208,11 @@ static struct shape shape_of(struct sl_slice value)
         else
             shape.signs++;
     }
-    for (size_t i = 0; i < 256; i++) {
-        if (counts[i] > 0) {
-            double share = (double)counts[i] / (double)value.len;
-            shape.entropy -= share * log2(share);
-        }
+    for (size_t i = 0; i < value.len; i++) {
+        unsigned *count = &counts[(unsigned char)value.data[i]];
+        double share = (double)*count / (double)value.len;
+        shape.entropy -= *count > 0 ? share * log2(share) : 0;
+        *count = 0;
     }
     return shape;
 }
@@ -437,7 +448,7 @@ static bool is_prose_word(const struct pii_scan *scan, size_t at)
 {
     for (size_t i = 0; i < sizeof prose_words / sizeof *prose_words; i++) {
         const char *word = prose_words[i];
-        size_t len = strlen(word);
+        size_t len = prose_lens[i];
         if (word[0] == (char)scan->text[at] && scan->len - at > len &&
             memcmp(scan->text + at, word, len) == 0)
             return true;

@@ -43,6 +43,7 @@ static const char *const special_starts[] = {"eyJ", "xox", "xapp-", "BEGIN", "AK
 static uint64_t starts[65536 / 64]; /* a bit per hash of the first three bytes */
 static uint8_t first_form[256];     /* by first byte: row number + 1, 0: none */
 static uint8_t next_form[FORM_COUNT];
+static uint8_t prefix_lens[FORM_COUNT];
 static pthread_once_t starts_once = PTHREAD_ONCE_INIT;
 _Static_assert(FORM_COUNT < 255, "row numbers are bytes");
 
@@ -68,6 +69,7 @@ static void build_starts(void)
     for (size_t i = FORM_COUNT; i-- > 0;) {
         unsigned char first = (unsigned char)forms[i].prefix[0];
         mark(forms[i].prefix);
+        prefix_lens[i] = (uint8_t)strlen(forms[i].prefix);
         next_form[i] = first_form[first];
         first_form[first] = (uint8_t)(i + 1);
     }
@@ -281,7 +283,8 @@ static size_t find_special(struct pii_scan *scan, size_t at)
 
 static bool has_prefix(const struct pii_scan *scan, size_t at, const char *prefix, size_t len)
 {
-    return scan->len - at >= len && memcmp(scan->text + at, prefix, len) == 0;
+    return scan->len - at >= len && scan->text[at + 1] == (unsigned char)prefix[1] &&
+           memcmp(scan->text + at, prefix, len) == 0;
 }
 
 size_t pii_find_secret_prefix(struct pii_scan *scan, size_t at)
@@ -294,7 +297,7 @@ size_t pii_find_secret_prefix(struct pii_scan *scan, size_t at)
         return next;
     for (unsigned i = first_form[scan->text[at]]; i != 0; i = next_form[i - 1]) {
         const struct form *form = &forms[i - 1];
-        size_t len = strlen(form->prefix);
+        size_t len = prefix_lens[i - 1];
         if (!has_prefix(scan, at, form->prefix, len))
             continue;
         size_t end = body_end(scan, at + len, (enum alphabet)form->alphabet, form->max);
