@@ -37,6 +37,7 @@ struct sl_gateway {
     pthread_mutex_t control_lock; /* guards must_stop */
     pthread_cond_t control_wake;
     bool must_stop;
+    char shadow_rows_path[600];
 };
 
 /* ---- parts ---- */
@@ -128,7 +129,11 @@ static enum sl_err open_router(struct sl_gateway *gateway, const struct sl_optio
                                struct sl_error *error)
 {
     struct sl_edge *edge = &gateway->edge;
+    if (!path_in(gateway, "shadow.jsonl", gateway->shadow_rows_path,
+                 sizeof gateway->shadow_rows_path))
+        return sl_error_set(error, SL_ERR_LIMIT, "data_dir: path is too long");
     struct sl_router_config config = {
+        .shadow_rows_path = gateway->shadow_rows_path,
         .engine = edge->engine,
         .calibration = gateway->calibration,
         .cache = edge->cache,

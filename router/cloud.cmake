@@ -9,6 +9,7 @@ set(ROUTER_CLOUD_SOURCES
   cloud_settle.c
   cost.c
   network_state.c
+  outbound.c
   provider.c
   provider_anthropic.c
   provider_anthropic_request.c
@@ -17,6 +18,9 @@ set(ROUTER_CLOUD_SOURCES
   provider_state.c
   retry_budget.c
   scrubbed.c
+  shadow.c
+  shadow_rows.c
+  speculation.c
   sse_parser.c
   transfer.c
   transfer_exchange.c)

@@ -142,8 +142,10 @@ static enum sl_err on_delta(void *ctx, const struct sl_delta *given)
 
 bool sl_attempt_may_commit(const struct sl_attempt *attempt)
 {
-    return attempt->plan.call->is_streaming && !attempt->is_forwarding && !attempt->is_over &&
-           attempt->reader.content_count > attempt->plan.call->stream_hold_tokens;
+    const struct sl_cloud_call *call = attempt->plan.call;
+    bool is_held = call->is_held != NULL && atomic_load(call->is_held);
+    return call->is_streaming && !attempt->is_forwarding && !attempt->is_over && !is_held &&
+           attempt->reader.content_count > call->stream_hold_tokens;
 }
 
 static enum sl_err give_held(void *ctx, const struct sl_delta *delta)

@@ -63,7 +63,8 @@ static void describe_cache(struct sl_request *req)
 static void describe_personal_data(struct sl_request *req)
 {
     struct sl_buf text;
-    bool left_the_box = req->decide.decision.side == SL_SIDE_CLOUD || req->escalate.was_called;
+    bool left_the_box = req->decide.decision.side == SL_SIDE_CLOUD || req->escalate.was_called ||
+                        req->infer.was_speculated;
     if (!left_the_box || req->scrub.report.masked_count == 0)
         return;
     sl_buf_init(&text, 900);
@@ -87,7 +88,7 @@ void sl_request_describe(struct sl_request *req)
     describe_score(req);
     describe_cache(req);
     describe_personal_data(req);
-    if (req->escalate.was_called)
+    if (req->escalate.result != NULL)
         sl_request_add_header(req, "x-sluice-attempts", "%zu", req->escalate.result->attempt_count);
     sl_request_add_header(req, "x-sluice-overhead-ms", "%.1f", sl_request_overhead_ms(req));
 }

@@ -146,7 +146,11 @@ static void commit(struct infer_run *run, struct sl_score score, uint64_t held_m
     if (!decide_now(run, score))
         return;
     req->infer.held_ms = held_ms;
-    sl_request_open_stream(req);
+    sl_speculation_drop(req);
+    if (req->out != NULL)
+        sl_request_open_stream(req);
+    else
+        req->decide.is_final = true; /* explained: a real one would stream from here */
 }
 
 static void give_up(struct infer_run *run, struct sl_score score)
@@ -157,12 +161,18 @@ static void give_up(struct infer_run *run, struct sl_score score)
     sl_generation_cancel(run->generation);
 }
 
+/* An explained request has no stream and follows the rules of one. */
+static bool is_stream(const struct sl_request *req)
+{
+    return req->out != NULL || (req->is_explained && req->parse.is_streaming);
+}
+
 /* After a token: commit, go on holding, or give up. */
 static void judge_progress(struct infer_run *run)
 {
     struct sl_request *req = run->req;
-    bool may_commit = req->out != NULL && req->parse.sampling.format != SL_FORMAT_TOOL_CALL;
-    if (run->was_stopped || req->respond.is_stream || (!may_commit && !run->may_escalate))
+    bool may_commit = is_stream(req) && req->parse.sampling.format != SL_FORMAT_TOOL_CALL;
+    if (run->was_stopped || req->decide.is_final || (!may_commit && !run->may_escalate))
         return;
     const struct sl_route *route = &req->auth.route;
     uint32_t left = run->tokens_max - run->features.tokens;
@@ -190,8 +200,10 @@ static void judge_progress(struct infer_run *run)
         if (run->may_escalate)
             give_up(run, progress.score);
         break;
-    case SL_STREAM_HOLD:
     case SL_STREAM_SPECULATE:
+        sl_speculation_start(req);
+        break;
+    case SL_STREAM_HOLD:
         break;
     }
 }
@@ -409,6 +421,8 @@ enum sl_err sl_infer_run(struct sl_request *req, bool may_escalate, struct sl_er
                             .calibration = req->router->config.calibration};
     sl_answer_clear(&req->infer.answer);
     sl_request_discard_stream(req);
+    if (may_escalate)
+        sl_speculation_earn(req);
     req->answer = &req->infer.answer;
     run.before = sl_decide_before(m, &req->auth.route);
     sl_features_init(&run.features);

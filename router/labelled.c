@@ -9,6 +9,8 @@
  */
 #include "labelled.h"
 
+#include "agreement.h"
+#include "shadow_rows.h"
 #include "sluice/utf8.h"
 
 #include <errno.h>
@@ -126,24 +128,39 @@ static void free_rows(struct sl_labelled_row *rows, size_t count)
     free(rows);
 }
 
+/* The object of a line; one that shadow mode has sealed is opened. NULL: neither. */
+static json_t *read_row(const char *line, size_t len, const char *path, struct sl_cipher **cipher)
+{
+    json_t *object = len > SL_LABELLED_LINE_MAX
+                         ? NULL
+                         : json_loadb(line, len, JSON_REJECT_DUPLICATES, NULL);
+    if (!sl_shadow_row_is_sealed(object))
+        return object;
+    if (*cipher == NULL)
+        *cipher = sl_shadow_rows_key(path, NULL);
+    json_t *opened = *cipher != NULL ? sl_shadow_row_unseal(*cipher, object) : NULL;
+    json_decref(object);
+    return opened;
+}
+
 static enum sl_err read_lines(FILE *in, const char *path, struct file_rows *file,
                               struct sl_error *error)
 {
     char *line = NULL;
+    struct sl_cipher *cipher = NULL; /* of sealed rows; made at the first */
     size_t capacity = 0, number = 0;
     ssize_t len;
     enum sl_err err = SL_OK;
     while (err == SL_OK && (len = getline(&line, &capacity, in)) > 0) {
-        json_error_t why;
         number++;
         if (strspn(line, " \t\r\n") == (size_t)len)
             continue;
-        json_t *object = (size_t)len > SL_LABELLED_LINE_MAX
-                             ? NULL
-                             : json_loadb(line, (size_t)len, JSON_REJECT_DUPLICATES, &why);
+        json_t *object = read_row(line, (size_t)len, path, &cipher);
         if (!json_is_object(object)) {
             json_decref(object);
-            err = sl_error_set(error, SL_ERR_INVALID, "%s:%zu: expected one JSON object a line",
+            err = sl_error_set(error, SL_ERR_INVALID,
+                               "%s:%zu: expected one JSON object a line, and shadow.key beside a "
+                               "file with sealed ones",
                                path, number);
         } else if (!add_row(file, object)) {
             json_decref(object);
@@ -154,6 +171,7 @@ static enum sl_err read_lines(FILE *in, const char *path, struct file_rows *file
                                path, number);
         }
     }
+    sl_cipher_free(cipher);
     free(line);
     return err;
 }
@@ -379,48 +397,11 @@ json_t *sl_labelled_schema(const struct sl_labelled *set, enum sl_task task)
 
 /* ---- judging ---- */
 
-static json_t *parse_answer(struct sl_slice answer)
-{
-    return json_loadb(answer.data == NULL ? "" : answer.data, answer.len, 0, NULL);
-}
-
-static char fold_char(char c) { return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c; }
-
-static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
-
-/* The same but for case, blanks and a full stop at the end. */
-static bool is_same_text(struct sl_slice a, struct sl_slice b)
-{
-    size_t i = 0, j = 0;
-    for (struct sl_slice *text = &a;; text = &b) {
-        while (text->len != 0 && (is_blank(text->data[text->len - 1]) ||
-                                  text->data[text->len - 1] == '.'))
-            text->len--;
-        if (text == &b)
-            break;
-    }
-    while (i < a.len && is_blank(a.data[i]))
-        i++;
-    while (j < b.len && is_blank(b.data[j]))
-        j++;
-    while (i < a.len && j < b.len) {
-        if (is_blank(a.data[i]) && is_blank(b.data[j])) {
-            while (i < a.len && is_blank(a.data[i]))
-                i++;
-            while (j < b.len && is_blank(b.data[j]))
-                j++;
-        } else if (fold_char(a.data[i++]) != fold_char(b.data[j++])) {
-            return false;
-        }
-    }
-    return i == a.len && j == b.len;
-}
-
 static bool accepts(const json_t *wanted, struct sl_slice answer)
 {
     if (json_is_string(wanted))
-        return is_same_text(sl_slice_of(json_string_value(wanted)), answer);
-    json_t *parsed = parse_answer(answer);
+        return sl_text_is_same(sl_slice_of(json_string_value(wanted)), answer);
+    json_t *parsed = sl_text_json(answer);
     bool is_equal = wanted != NULL && parsed != NULL && json_equal(wanted, parsed);
     json_decref(parsed);
     return is_equal;
@@ -444,12 +425,12 @@ static bool is_accepted(const json_t *object, struct sl_slice answer)
 static bool names_label(const struct sl_labelled_row *row, const char *member,
                         struct sl_slice answer)
 {
-    json_t *parsed = parse_answer(answer);
+    json_t *parsed = sl_text_json(answer);
     const char *said = text_member(parsed, member);
     /* An app that asks for a bare label gets one. */
     bool is_right = row->label != NULL &&
                     (said != NULL ? strcmp(said, row->label) == 0
-                                  : is_same_text(sl_slice_of(row->label), answer));
+                                  : sl_text_is_same(sl_slice_of(row->label), answer));
     json_decref(parsed);
     return is_right;
 }
@@ -461,12 +442,12 @@ static bool answer_has(const json_t *parsed, const char *slot, const char *value
     const json_t *entities = json_object_get(parsed, "entities");
     const char *said = text_member(slots, slot);
     size_t i;
-    if (said != NULL && is_same_text(sl_slice_of(said), sl_slice_of(value)))
+    if (said != NULL && sl_text_is_same(sl_slice_of(said), sl_slice_of(value)))
         return true;
     json_array_foreach(entities, i, entity) {
         const char *type = text_member(entity, "type"), *text = text_member(entity, "text");
         if (type != NULL && text != NULL && strcmp(type, slot) == 0 &&
-            is_same_text(sl_slice_of(text), sl_slice_of(value)))
+            sl_text_is_same(sl_slice_of(text), sl_slice_of(value)))
             return true;
     }
     return false;
@@ -476,7 +457,7 @@ void sl_labelled_count_slots(const struct sl_labelled_row *row, struct sl_slice 
                              size_t counts[3])
 {
     const json_t *wanted = json_object_get(row->object, "slots"), *slot;
-    json_t *parsed = parse_answer(answer);
+    json_t *parsed = sl_text_json(answer);
     size_t said = json_object_size(json_object_get(parsed, "slots")) +
                   json_array_size(json_object_get(parsed, "entities"));
     size_t hits = 0, i;

@@ -15,6 +15,7 @@
 #include "control.h"
 #include "router_metrics.h"
 #include "sessions.h"
+#include "shadow.h"
 #include "sluice/clock.h"
 #include "sluice/log.h"
 
@@ -235,6 +236,11 @@ static void fill_defaults(struct sl_router_config *config)
         config->answer_bytes_max = ANSWER_BYTES_DEFAULT;
 }
 
+static bool has_cloud(const struct sl_router *router)
+{
+    return router->config.cloud != NULL && !sl_cloud_is_disabled(router->config.cloud);
+}
+
 enum sl_err sl_router_create(const struct sl_router_config *config, struct sl_router **out,
                              struct sl_error *error)
 {
@@ -244,6 +250,7 @@ enum sl_err sl_router_create(const struct sl_router_config *config, struct sl_ro
     router->config = *config;
     fill_defaults(&router->config);
     pthread_mutex_init(&router->requests_lock, NULL);
+    sl_speculation_credit_init(&router->speculation_credit);
     sl_router_metrics_register();
     router->queue = sl_queue_create(router->config.queue_max);
     router->sessions = sl_sessions_create();
@@ -253,6 +260,8 @@ enum sl_err sl_router_create(const struct sl_router_config *config, struct sl_ro
                           : sl_error_set(error, SL_ERR_MEMORY, NULL);
     if (err == SL_OK && router->config.policies != NULL)
         err = sl_control_start(router, &router->control, error);
+    if (err == SL_OK && router->config.policies != NULL && has_cloud(router))
+        err = sl_shadow_start(router, &router->shadow, error);
     if (err != SL_OK) {
         sl_router_close(router, 0);
         return err;
@@ -281,9 +290,11 @@ void sl_router_close(struct sl_router *router, uint64_t drain_deadline_ms)
     }
     for (uint32_t i = 0; i < router->worker_count; i++)
         pthread_join(router->workers[i], NULL);
+    sl_shadow_stop(router->shadow);
     sl_queue_free(router->queue);
     sl_sessions_free(router->sessions);
     sl_device_reader_free(router->device);
+    sl_speculation_credit_clear(&router->speculation_credit);
     pthread_mutex_destroy(&router->requests_lock);
     free(router);
 }

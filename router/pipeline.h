@@ -7,11 +7,13 @@
 
 #include "sluice/queue.h"
 #include "sluice/router.h"
+#include "speculation.h"
 
 #include <pthread.h>
 
 struct sl_control;
 struct sl_sessions;
+struct sl_shadow;
 
 #define SL_WORKERS_MAX 256 /* a worker is a thread with a small stack; more is a typing error */
 
@@ -20,6 +22,8 @@ struct sl_router {
     struct sl_device_reader *device;
     struct sl_sessions *sessions; /* which side a conversation stays on */
     struct sl_control *control;   /* the control thread */
+    struct sl_shadow *shadow;     /* NULL: no cloud */
+    struct sl_speculation_credit speculation_credit;
     struct sl_queue *queue;       /* of struct walk_job */
     pthread_t workers[SL_WORKERS_MAX];
     uint32_t worker_count;

@@ -22,6 +22,7 @@ set(ROUTER_POLICY_SOURCES
   decide_explain.c
   confidence.c
   device.c
+  agreement.c
   calibration.c
   gate.c
   gate_text.c

@@ -11,6 +11,7 @@
 #include "pipeline.h"
 #include "restore_filter.h"
 #include "router_metrics.h"
+#include "shadow.h"
 #include "sluice/clock.h"
 #include "sluice/crypto.h"
 #include "sluice/log.h"
@@ -58,6 +59,8 @@ static void request_free(struct sl_request *req)
     sl_router_metrics_count(req);
     if (router->config.edge.at_death != NULL)
         router->config.edge.at_death(req);
+    sl_shadow_offer(router->shadow, req);
+    sl_speculation_drop(req);
     if (req->lookup.flight != NULL)
         sl_cache_flight_end(req->lookup.flight, req->lookup.role);
     sl_restore_filter_free(req->restore.filter);

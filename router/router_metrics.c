@@ -39,6 +39,13 @@ static void register_labelled(struct sl_router_metrics *m)
     m->entities =
         sl_metric_counter("sluice_pii_entities_total", "Personal values found on their way out.",
                           (const char *const[]){"entity", "action", NULL});
+    m->speculations =
+        sl_metric_counter("sluice_speculations_total",
+                          "Streams whose cloud answer was asked for before the decision.",
+                          (const char *const[]){"result", NULL});
+    m->shadows = sl_metric_counter("sluice_shadow_total",
+                                   "Accepted local answers picked to be asked in the cloud too.",
+                                   (const char *const[]){"result", NULL});
 }
 
 void sl_router_metrics_register(void)

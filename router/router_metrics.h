@@ -20,6 +20,8 @@ struct sl_router_metrics {
     struct sl_series *restored, *unresolved;
     struct sl_metric *escalations; /* {reason} */
     struct sl_metric *entities;    /* {entity, action} */
+    struct sl_metric *speculations; /* {result}: used, cancelled, unsent, refused */
+    struct sl_metric *shadows;     /* {result}: agreed, differed, failed, dropped */
 };
 extern struct sl_router_metrics sl_router_metrics;
 

@@ -23,6 +23,7 @@ enum sl_step sl_stage_decide(struct sl_request *req)
     observe_score(&decide->decision);
     switch (decide->decision.side) {
     case SL_SIDE_LOCAL:
+        sl_speculation_drop(req);
         decide->is_final = true;
         req->answer = &req->infer.answer;
         return SL_STEP_TO_STORE;
@@ -35,5 +36,6 @@ enum sl_step sl_stage_decide(struct sl_request *req)
         break;
     }
     req->answer = NULL;
+    sl_speculation_drop(req);
     return sl_request_fail(req, decide->decision.error, "%s", decide->decision.change);
 }

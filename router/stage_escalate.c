@@ -9,11 +9,10 @@
 #include "escalate.h"
 #include "infer.h"
 #include "lookup.h"
-#include "measure.h"
+#include "outbound.h"
 #include "pipeline.h"
 #include "restore_filter.h"
 #include "router_metrics.h"
-#include "sluice/clock.h"
 #include "sluice/log.h"
 
 #include <stdio.h>
@@ -39,61 +38,37 @@ enum sl_err sl_escalate_make_filter(struct sl_request *req)
     return req->restore.filter != NULL ? SL_OK : SL_ERR_MEMORY;
 }
 
-static void write_ledger(const struct sl_request *req)
+static enum sl_err ask_now(struct sl_request *req, const struct sl_outbound *outbound,
+                           struct sl_error *error)
 {
-    const struct sl_router_config *config = &req->router->config;
-    const struct sl_cloud_result *result = req->escalate.result;
-    if (config->ledger == NULL || result->bytes_out == 0)
-        return;
-    const struct sl_cloud_attempt *last = &result->attempts[result->attempt_count - 1];
-    bool is_answered = result->provider[0] != '\0';
-    struct sl_error error = {0};
-    struct sl_pii_ledger_entry entry = {
-        .time_ms = sl_wall_ms(),
-        .request_id = sl_slice_of(req->id),
-        .app = sl_slice_of(req->auth.app),
-        .provider = sl_slice_of(is_answered ? result->provider : last->provider),
-        .model = sl_slice_of(is_answered ? result->model : last->model),
-        .policy_hash = sl_slice_of(sl_policy_digest(req->auth.policy)),
-        .bytes = result->bytes_out,
-        .report = &req->scrub.report};
-    if (sl_pii_ledger_append(config->ledger, req->auth.route.pii_detector, &entry, &error) != SL_OK)
-        SL_LOG_ERROR("ledger", "an escalation could not be written down: %s", error.message);
+    struct sl_cloud_call call = sl_outbound_call(outbound, req->router);
+    if (req->deadline_ms < call.deadline_ms)
+        call.deadline_ms = req->deadline_ms;
+    call.is_streaming = req->out != NULL;
+    call.sink = sl_restore_filter_delta;
+    call.sink_ctx = req->restore.filter;
+    call.cancelled = &req->is_cancelled;
+    req->escalate.result = calloc(1, sizeof *req->escalate.result);
+    if (req->escalate.result == NULL)
+        return sl_error_set(error, SL_ERR_MEMORY, NULL);
+    return sl_cloud_call(req->router->config.cloud, &call, req->escalate.result, error);
 }
 
 static enum sl_err call_cloud(struct sl_request *req, struct sl_error *error)
 {
     struct sl_escalate_section *escalate = &req->escalate;
-    const struct sl_route_cloud *terms = &req->auth.route.cloud;
-    struct sl_cloud_target targets[SL_CLOUD_TARGETS_MAX];
-    size_t target_count = sl_measure_targets(req, targets);
-    escalate->result = calloc(1, sizeof *escalate->result);
-    if (escalate->result == NULL || sl_escalate_make_filter(req) != SL_OK)
+    struct sl_outbound outbound = sl_outbound_of(req);
+    enum sl_err err;
+    if (sl_escalate_make_filter(req) != SL_OK)
         return sl_error_set(error, SL_ERR_MEMORY, NULL);
-    uint64_t until = sl_monotonic_ms() + terms->deadline_ms;
-    struct sl_cloud_call call = {
-        .body = req->scrub.scrubbed,
-        .targets = targets,
-        .target_count = target_count,
-        .is_streaming = req->out != NULL,
-        .sink = sl_restore_filter_delta,
-        .sink_ctx = req->restore.filter,
-        .deadline_ms = terms->deadline_ms > 0 && until < req->deadline_ms ? until
-                                                                          : req->deadline_ms,
-        .cancelled = &req->is_cancelled,
-        .stream_hold_tokens = terms->stream_hold_tokens == SL_HOLD_ALL ? SIZE_MAX
-                                                                       : terms->stream_hold_tokens,
-        .resumes = terms->resumes,
-        .answer_bytes_max = req->router->config.answer_bytes_max,
-        .app = req->auth.app,
-        .budget = req->auth.route.budget,
-        .traceparent = req->parse.traceparent.len > 0 ? req->parse.traceparent.data : NULL};
     escalate->was_called = true;
     sl_metric_add(sl_router_metrics.escalations, 1,
                   (const char *const[]){sl_reason_word(req->decide.decision.reason)});
-    enum sl_err err = sl_cloud_call(req->router->config.cloud, &call, escalate->result, error);
+    if (!sl_speculation_use(req, sl_restore_filter_delta, req->restore.filter, &err, error))
+        err = ask_now(req, &outbound, error);
     escalate->has_answer = err == SL_OK;
-    write_ledger(req);
+    if (escalate->result != NULL)
+        sl_outbound_write_ledger(&outbound, req->router, escalate->result);
     return err;
 }
 

@@ -2,6 +2,7 @@
 // Starts the real gateway and the mock cloud on free ports in a scratch folder, and stops them.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -51,6 +52,18 @@ export function scratch() {
   return folder;
 }
 
+function askMock(port, ca, method, path, body) {
+  return new Promise((resolve, reject) => {
+    const call = request({ host: '127.0.0.1', port, path, method, ca: readFileSync(ca), agent: false }, (response) => {
+      let text = '';
+      response.on('data', (data) => (text += data));
+      response.on('end', () => (response.statusCode === 200 ? resolve(JSON.parse(text)) : reject(new Error(`${path}: ${text}`))));
+    });
+    call.on('error', reject);
+    call.end(body === undefined ? undefined : JSON.stringify(body));
+  });
+}
+
 export async function startCloud(folder, args = []) {
   const ca = join(folder, 'cloud-ca.pem');
   const record = join(folder, 'cloud-record.txt');
@@ -60,6 +73,10 @@ export async function startCloud(folder, args = []) {
     url: `https://127.0.0.1:${port}/v1`,
     ca,
     received: () => (existsSync(record) ? readFileSync(record, 'latin1') : ''),
+    // Its admin calls: what came so far and how many left early; a model's name treated as another.
+    requests: () => askMock(port, ca, 'GET', '/mock/requests'),
+    fault: (model, as, times) => askMock(port, ca, 'POST', '/mock/fault', { model, as, ...(times && { times }) }),
+    reset: () => askMock(port, ca, 'POST', '/mock/reset'),
     stop: async () => {
       child.kill('SIGTERM');
       await child.ended;
@@ -120,6 +137,14 @@ export async function post(gateway, body, headers = {}, path = '/v1/chat/complet
 
 export function chat(content, more = {}) {
   return { model: 'auto', messages: [{ role: 'user', content }], ...more };
+}
+
+// The value of one series of /metrics, 0 where it is not there yet: metric(gateway, 'x_total', { result: 'ok' }).
+export async function metric(gateway, name, labels = {}) {
+  const text = await (await fetch(`${gateway.url}/metrics`)).text();
+  const wanted = Object.entries(labels).map(([key, value]) => `${key}="${value}"`);
+  const line = text.split('\n').find((row) => new RegExp(`^${name}[{ ]`).test(row) && wanted.every((part) => row.includes(part)));
+  return line === undefined ? 0 : Number(line.split(' ').at(-1));
 }
 
 // The text of an SSE answer, and whether it ended cleanly.

@@ -5,12 +5,14 @@
  */
 #include "scenario.h"
 
+#include "sluice/crypto.h"
+
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define PART_MAX 64
+#define PART_MAX (2 * MOCK_SAY_BYTES + 8) /* say- and its digits */
 #define WORDS_DEFAULT 60 /* the length of the broken streams of the fault table */
 
 enum part_kind {
@@ -18,6 +20,7 @@ enum part_kind {
     PART_NUMBER,   /* -N: sets an int */
     PART_DURATION, /* -20s or -1500ms: sets an int in ms */
     PART_ANSWER,   /* sets the answer */
+    PART_HEX,      /* -68656c6c6f: sets a text */
     PART_OTHER
 };
 
@@ -25,7 +28,8 @@ struct part {
     const char *name;
     enum part_kind kind;
     size_t offset;
-    int value; /* PART_ANSWER: which; PART_NUMBER: default, or MOCK_NEVER where one is needed */
+    int value; /* PART_ANSWER: which; PART_NUMBER: default, or MOCK_NEVER where one is needed;
+                * PART_HEX: bytes at most */
 };
 
 #define FLAG(name, field)                                                                          \
@@ -57,6 +61,7 @@ static const struct part parts[] = {
     NUMBER("retry-after-ms", retry_after_ms),
     NUMBER("retry-after", retry_after_s),
     FLAG("html", is_html),
+    FLAG("quote", quotes_user),
     FLAG("reset", is_reset),
     FLAG("silent", is_silent),
     FLAG("garbage", is_garbage),
@@ -72,6 +77,7 @@ static const struct part parts[] = {
     FLAG("no-stream", refuses_stream),
     NUMBER("broken", malformed_count),
     NUMBER("times", times),
+    {"say", PART_HEX, offsetof(struct mock_scenario, said), MOCK_SAY_BYTES - 1},
     {"once", PART_OTHER, 0, 0},
     {"context-length", PART_OTHER, 0, 0},
     {"content-policy", PART_OTHER, 0, 0},
@@ -127,6 +133,16 @@ static bool read_argument(const char *text, bool is_duration, int *out)
     return value >= 0 && value <= 86400 * 1000;
 }
 
+/* "-6869" -> "hi". False for anything else. */
+static bool read_hex(const char *text, size_t bytes_max, char *out)
+{
+    size_t len = strlen(text) / 2;
+    if (text[0] != '-' || len == 0 || len > bytes_max || strlen(text) != 2 * len + 1)
+        return false;
+    out[len] = '\0';
+    return sl_hex_decode((struct sl_slice){text + 1, 2 * len}, (uint8_t *)out, len);
+}
+
 static bool apply_part(struct mock_scenario *scenario, const struct part *part, const char *rest)
 {
     void *field = (char *)scenario + part->offset;
@@ -145,6 +161,8 @@ static bool apply_part(struct mock_scenario *scenario, const struct part *part, 
     case PART_ANSWER:
         scenario->answer = (enum mock_answer)part->value;
         return rest[0] == '\0';
+    case PART_HEX:
+        return read_hex(rest, (size_t)part->value, field);
     case PART_OTHER:
         apply_other(scenario, part->name);
         return rest[0] == '\0';
@@ -180,7 +198,9 @@ static void finish(struct mock_scenario *scenario)
                          scenario->error_tokens >= 0 || scenario->end_tokens >= 0;
     if (counts_tokens && scenario->words == 0 && scenario->answer == MOCK_ECHO)
         scenario->words = WORDS_DEFAULT;
-    if (scenario->clocks > 0)
+    if (scenario->said[0] != '\0')
+        scenario->answer = MOCK_SAY;
+    else if (scenario->clocks > 0)
         scenario->answer = MOCK_CLOCK;
     else if (scenario->words > 0)
         scenario->answer = MOCK_WORDS;

@@ -8,6 +8,7 @@
  *              canned           says that it is a simulation, then echoes
  *              words-N          word1 word2 ... wordN (60 with a fault that counts tokens)
  *              clock-N          N tokens, each the monotonic nanoseconds at which it was written
+ *              say-HEX          the text of these bytes
  *              tool             calls the first tool of the request with {"query": <echo>}
  *              refusal          finish_reason content_filter
  *              length           finish_reason length
@@ -21,6 +22,7 @@
  *   faults     NNN              that HTTP status (400 to 599)
  *              retry-after-S    with this header; retry-after-ms-N
  *              context-length, content-policy, bad-key, quota, html (an error page in HTML)
+ *              quote            the error's message quotes the last user message
  *              reset            TCP reset before the head
  *              silent           reads the request and never answers
  *              cut-N            the connection dies after N tokens
@@ -45,11 +47,14 @@
 
 #define MOCK_NEVER (-1)
 
-enum mock_answer { MOCK_ECHO, MOCK_CANNED, MOCK_WORDS, MOCK_CLOCK, MOCK_TOOL };
+#define MOCK_SAY_BYTES 160
+
+enum mock_answer { MOCK_ECHO, MOCK_CANNED, MOCK_WORDS, MOCK_CLOCK, MOCK_TOOL, MOCK_SAY };
 
 struct mock_scenario {
     enum mock_answer answer;
     int words;
+    char said[MOCK_SAY_BYTES]; /* MOCK_SAY */
     int clocks;
     const char *finish_reason;
     int split_bytes; /* 0: by words */
@@ -66,6 +71,7 @@ struct mock_scenario {
     const char *error_type; /* of the error body, with its code and message; NULL: by status */
     const char *error_code;
     const char *error_message;
+    bool quotes_user;
     bool is_html;
     bool is_reset;
     bool is_silent;

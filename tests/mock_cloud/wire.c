@@ -119,6 +119,10 @@ static void write_text(struct answer *answer)
             must(sl_buf_printf(&answer->text, i > 1 ? " word%d" : "word%d", i));
         return;
     }
+    if (scenario->answer == MOCK_SAY) {
+        must(sl_buf_append_text(&answer->text, scenario->said));
+        return;
+    }
     if (scenario->answer == MOCK_CANNED)
         must(sl_buf_append_text(&answer->text, "This is a simulated cloud answer. You said: "));
     append_last_user_text(answer->request, &answer->text);
@@ -469,6 +473,21 @@ static void write_headers(const struct mock_scenario *scenario, struct mock_scri
     out->is_reset = scenario->is_reset;
 }
 
+/* Providers quote what they object to. */
+static void write_error(enum mock_api api, const struct mock_scenario *scenario,
+                        const json_t *request, struct mock_script *out)
+{
+    struct sl_buf message;
+    sl_buf_init(&message, TEXT_BYTES_MAX);
+    if (scenario->quotes_user) {
+        must(sl_buf_append_text(&message, "Rejected, because you wrote: "));
+        append_last_user_text(request, &message);
+    }
+    mock_wire_error(api, scenario->status, scenario->error_type, scenario->error_code,
+                    message.len > 0 ? message.data : scenario->error_message, out);
+    sl_buf_clear(&message);
+}
+
 static bool write_faulty_head(enum mock_api api, const struct mock_scenario *scenario,
                               const json_t *request, struct mock_script *out)
 {
@@ -479,8 +498,7 @@ static bool write_faulty_head(enum mock_api api, const struct mock_scenario *sce
         return true;
     }
     if (scenario->status != 0) {
-        mock_wire_error(api, scenario->status, scenario->error_type, scenario->error_code,
-                        scenario->error_message, out);
+        write_error(api, scenario, request, out);
         return true;
     }
     if (scenario->refuses_prefill && has_role(last_message(request), "assistant")) {

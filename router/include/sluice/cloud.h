@@ -179,6 +179,8 @@ struct sl_cloud_call {
     const atomic_bool *cancelled;  /* seen within 50 ms; NULL: never */
     size_t stream_hold_tokens;     /* content events held back before the first delta is given out;
                                     * SIZE_MAX: verify the whole answer before sending any of it */
+    const atomic_bool *is_held;    /* while true, the sink is given nothing, as with SIZE_MAX; looked
+                                    * at with all that comes and every 50 ms; NULL: never held */
     bool resumes;                  /* a stream that breaks after its commit may be continued */
     size_t answer_bytes_max;       /* cap of each text of the answer; 0: 4 MiB */
     const char *app;               /* for cost budgets; NULL: none */
@@ -238,7 +240,8 @@ struct sl_cloud_result {
     char provider[SL_CLOUD_NAME_MAX]; /* that answered; "" where none did */
     char model[SL_MODEL_NAME_MAX];    /* that answered, in the provider's words */
     uint64_t bytes_out;               /* sum of bytes_sent */
-    double cost_usd;                  /* of the answer served; failed attempts are not billed */
+    double cost_usd; /* of the answer served; failed attempts are not billed, and one that was given
+                      * up after its answer began counts in the budget only */
     bool is_committed;                /* the sink was given something */
     bool is_resumed;
     bool is_budget_spent;       /* refused because a cost budget is used up; nothing was sent */

@@ -34,6 +34,7 @@
 
 struct sl_router;
 struct sl_request;
+struct sl_speculation;
 
 /* The stages, in order. Names for metrics, log and debug object: sl_stage_name(). */
 enum sl_stage {
@@ -171,6 +172,9 @@ struct sl_infer_section {
     uint32_t answer_tokens;
     uint64_t first_token_ns;
     uint64_t held_ms; /* how long a stream waited behind the gate */
+    struct sl_speculation *speculation; /* the cloud, asked meanwhile; NULL: it is not */
+    bool has_tried_speculation;         /* whatever came of it */
+    bool was_speculated;                /* something may have left for it */
 };
 
 struct sl_decide_section {

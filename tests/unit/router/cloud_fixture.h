@@ -38,6 +38,7 @@ struct fixture {
     bool resumes;
     uint64_t patience_ms;
     atomic_bool cancelled;
+    const atomic_bool *is_held;
     const char *app;
     struct sl_cloud_budget budget;
     json_t *extra; /* members added to the body; borrowed */
@@ -142,6 +143,7 @@ __attribute__((unused)) static enum sl_err ask_text(const char *model, const cha
                                  .deadline_ms = start_ms + fixture.patience_ms,
                                  .cancelled = &fixture.cancelled,
                                  .stream_hold_tokens = fixture.stream_hold_tokens,
+                                 .is_held = fixture.is_held,
                                  .resumes = fixture.resumes,
                                  .app = fixture.app,
                                  .budget = fixture.budget};

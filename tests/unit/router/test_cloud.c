@@ -195,6 +195,30 @@ START_TEST(a_sink_that_stops_stops_the_provider)
 }
 END_TEST
 
+static void *release_hold(void *ctx)
+{
+    struct timespec pause = {.tv_nsec = 400 * 1000 * 1000};
+    nanosleep(&pause, NULL);
+    ck_assert_uint_eq(fixture.deltas, 0);
+    atomic_store((atomic_bool *)ctx, false);
+    return NULL;
+}
+
+/* The stream breaks after 3 tokens, long before the hold ends: the backup's answer is the one. */
+START_TEST(a_held_call_gives_nothing_and_breaks_unseen)
+{
+    static atomic_bool is_held = true;
+    pthread_t thread;
+    fixture.asking = ASK_STREAMED;
+    fixture.is_held = &is_held;
+    ck_assert_int_eq(pthread_create(&thread, NULL, release_hold, &is_held), 0);
+    fixture.targets[1].model = "mock-words-60+token-30ms";
+    check_served(ask("mock-cut-3"), "backup", words(60));
+    ck_assert_uint_ge(fixture.took_ms, 400);
+    pthread_join(thread, NULL);
+}
+END_TEST
+
 static void *cancel_soon(void *ctx)
 {
     struct timespec pause = {.tv_nsec = 150 * 1000 * 1000};
@@ -380,6 +404,26 @@ START_TEST(a_spent_budget_keeps_everything_here)
     ck_assert(sl_cloud_budget_allows(fixture.cloud, "other", &fixture.budget));
     fixture.app = "other";
     check_served(ask("mock-words-60"), "primary", words(60));
+}
+END_TEST
+
+START_TEST(what_this_side_gives_up_is_paid_for_and_what_fails_is_not)
+{
+    static const struct sl_cloud_model_config models[] = {
+        {.name = "mock-words-60+token-30ms", .usd_per_1k_completion_tokens = 1},
+        {.name = "mock-cut-40", .usd_per_1k_completion_tokens = 1}};
+    fixture.target_count = 1;
+    fixture.primary.models = models;
+    fixture.primary.model_count = 2;
+    fixture.asking = ASK_STREAMED;
+    fixture.cancel_after_deltas = 20;
+    ck_assert_int_eq(ask("mock-words-60+token-30ms"), SL_ERR_CANCELLED);
+    double paid = sl_cloud_spending(fixture.cloud, NULL).day_usd;
+    ck_assert_double_gt(paid, 0.01); /* some 18 words of 60 */
+    ck_assert_double_lt(paid, 0.06);
+    fixture.cancel_after_deltas = 0;
+    ck_assert_int_ne(ask("mock-cut-40"), SL_OK);
+    ck_assert_double_eq_tol(sl_cloud_spending(fixture.cloud, NULL).day_usd, paid, 1e-9);
 }
 END_TEST
 
@@ -608,7 +652,9 @@ int main(void)
     tcase_add_loop_test(tcase, anthropic_tools_are_translated_both_ways, 0, ASKING_COUNT);
     tcase_add_test(tcase, what_one_provider_cannot_say_the_next_is_asked);
     tcase_add_test(tcase, a_spent_budget_keeps_everything_here);
+    tcase_add_test(tcase, what_this_side_gives_up_is_paid_for_and_what_fails_is_not);
     tcase_add_test(tcase, spending_survives_a_restart);
+    tcase_add_test(tcase, a_held_call_gives_nothing_and_breaks_unseen);
     tcase_add_test(tcase, weights_share_the_calls);
     tcase_add_loop_test(tcase, a_slow_first_token_is_hedged, 0, ASKING_COUNT - 1);
     tcase_add_test(tcase, a_stream_past_its_hedge_time_is_waited_for_and_not_polled);

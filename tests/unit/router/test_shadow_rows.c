@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Rows of shadow mode: sealed on the disk, read as labelled rows, useless without their key.
+ */
+#include "shadow_rows.h"
+
+#include "labelled.h"
+#include "test_support.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char path[600], key[600];
+
+static void setup(void)
+{
+    const char *folder = sl_test_scratch();
+    snprintf(path, sizeof path, "%s/shadow.jsonl", folder);
+    snprintf(key, sizeof key, "%s/shadow.key", folder);
+    unlink(path);
+    unlink(key);
+}
+
+static enum sl_err append(struct sl_shadow_rows *rows, const char *text, json_t *answer)
+{
+    struct sl_error error = {0};
+    json_t *row = json_pack("{s:[{s:s, s:s}], s:o}", "messages", "role", "user", "content", text,
+                            "answer", answer);
+    enum sl_err err = sl_shadow_rows_append(rows, row, &error);
+    json_decref(row);
+    return err;
+}
+
+static void write_two(void)
+{
+    struct sl_shadow_rows *rows = sl_shadow_rows_create(path);
+    ck_assert_int_eq(append(rows, "first question", json_string("Plain.")), SL_OK);
+    sl_shadow_rows_free(rows);
+    rows = sl_shadow_rows_create(path); /* another run of the gateway */
+    ck_assert_int_eq(append(rows, "second question", json_pack("{s:i}", "n", 1)), SL_OK);
+    sl_shadow_rows_free(rows);
+}
+
+static size_t read_file(const char *file, char *out, size_t size)
+{
+    FILE *in = fopen(file, "r");
+    ck_assert_ptr_nonnull(in);
+    size_t len = fread(out, 1, size - 1, in);
+    out[len] = '\0';
+    fclose(in);
+    return len;
+}
+
+START_TEST(rows_come_back_as_labelled_rows)
+{
+    struct sl_labelled set;
+    struct sl_error error = {0};
+    write_two();
+    ck_assert_msg(sl_labelled_read(path, "", 0, &set, &error) == SL_OK, "%s", error.message);
+    ck_assert_uint_eq(set.count, 2);
+    ck_assert(sl_slice_equal_text(set.rows[0].text, "first question"));
+    ck_assert(sl_labelled_is_right(&set.rows[0], SL_SLICE("plain")));
+    ck_assert(!sl_labelled_is_right(&set.rows[0], SL_SLICE("other")));
+    ck_assert(sl_labelled_is_right(&set.rows[1], SL_SLICE("{ \"n\": 1 }")));
+    sl_labelled_clear(&set);
+}
+END_TEST
+
+START_TEST(the_file_says_nothing_by_itself)
+{
+    char text[8192];
+    struct stat about;
+    write_two();
+    read_file(path, text, sizeof text);
+    ck_assert_ptr_null(strstr(text, "question"));
+    ck_assert_ptr_null(strstr(text, "7175657374696f6e")); /* the same in hex */
+    ck_assert_int_eq(stat(path, &about), 0);
+    ck_assert_int_eq(about.st_mode & 0777, 0600);
+    ck_assert_int_eq(stat(key, &about), 0);
+    ck_assert_int_eq(about.st_mode & 0777, 0600);
+}
+END_TEST
+
+static void check_unreadable(void)
+{
+    struct sl_labelled set;
+    struct sl_error error = {0};
+    ck_assert_int_eq(sl_labelled_read(path, "", 0, &set, &error), SL_ERR_INVALID);
+    ck_assert_ptr_nonnull(strstr(error.message, "shadow.key"));
+}
+
+START_TEST(without_the_key_or_changed_by_a_bit_a_row_is_refused)
+{
+    char text[8192];
+    write_two();
+    size_t len = read_file(path, text, sizeof text);
+    text[40] = text[40] == '0' ? '1' : '0';
+    FILE *out = fopen(path, "w");
+    ck_assert_uint_eq(fwrite(text, 1, len, out), len);
+    fclose(out);
+    check_unreadable();
+    setup();
+    write_two();
+    unlink(key);
+    check_unreadable();
+}
+END_TEST
+
+START_TEST(a_key_file_that_is_none_is_an_error_and_is_kept)
+{
+    FILE *out = fopen(key, "w");
+    fputs("not a key\n", out);
+    fclose(out);
+    chmod(key, 0600);
+    struct sl_shadow_rows *rows = sl_shadow_rows_create(path);
+    ck_assert_int_eq(append(rows, "question", json_string("x")), SL_ERR_INTEGRITY);
+    ck_assert_int_ne(access(path, F_OK), 0);
+    sl_shadow_rows_free(rows);
+}
+END_TEST
+
+START_TEST(a_row_longer_than_readers_take_is_refused)
+{
+    char *text = malloc(SL_LABELLED_LINE_MAX);
+    memset(text, 'x', SL_LABELLED_LINE_MAX);
+    text[SL_LABELLED_LINE_MAX / 2] = '\0';
+    struct sl_shadow_rows *rows = sl_shadow_rows_create(path);
+    ck_assert_int_eq(append(rows, text, json_string("x")), SL_ERR_LIMIT);
+    text[SL_LABELLED_LINE_MAX / 2 - 1000] = '\0';
+    ck_assert_int_eq(append(rows, text, json_string("x")), SL_OK);
+    sl_shadow_rows_free(rows);
+    struct sl_labelled set;
+    struct sl_error error = {0};
+    ck_assert_int_eq(sl_labelled_read(path, "", 0, &set, &error), SL_OK);
+    ck_assert_uint_eq(set.count, 1);
+    sl_labelled_clear(&set);
+    free(text);
+}
+END_TEST
+
+START_TEST(a_full_file_makes_room)
+{
+    char old[620];
+    struct stat about;
+    write_two();
+    ck_assert_int_eq(truncate(path, SL_SHADOW_FILE_MAX), 0);
+    struct sl_shadow_rows *rows = sl_shadow_rows_create(path);
+    ck_assert_int_eq(append(rows, "third", json_string("x")), SL_OK);
+    sl_shadow_rows_free(rows);
+    snprintf(old, sizeof old, "%s.old", path);
+    ck_assert_int_eq(stat(old, &about), 0);
+    ck_assert_int_eq(stat(path, &about), 0);
+    ck_assert_int_lt(about.st_size, 4096);
+    unlink(old);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("shadow_rows");
+    TCase *tcase = tcase_create("shadow_rows");
+    tcase_add_checked_fixture(tcase, setup, NULL);
+    tcase_add_test(tcase, rows_come_back_as_labelled_rows);
+    tcase_add_test(tcase, the_file_says_nothing_by_itself);
+    tcase_add_test(tcase, without_the_key_or_changed_by_a_bit_a_row_is_refused);
+    tcase_add_test(tcase, a_key_file_that_is_none_is_an_error_and_is_kept);
+    tcase_add_test(tcase, a_row_longer_than_readers_take_is_refused);
+    tcase_add_test(tcase, a_full_file_makes_room);
+    suite_add_tcase(suite, tcase);
+    return sl_test_main(suite);
+}
