@@ -58,6 +58,9 @@ static enum sl_err check_params(const struct sl_generate_params *params, struct 
     for (size_t idx = 0; idx < params->logit_bias_count; idx++)
         if (isnan(params->logit_bias[idx].bias))
             return sl_error_set_param(error, SL_ERR_INVALID, "logit_bias", "not a number");
+    for (size_t idx = 0; idx < params->prior_count; idx++)
+        if (!isfinite(params->prior[idx].bias))
+            return sl_error_set_param(error, SL_ERR_INVALID, "prior", "not a finite number");
     return SL_OK;
 }
 
@@ -73,6 +76,7 @@ static void copy_params(struct sl_generation *generation, const struct sl_genera
         .frequency_penalty = params->frequency_penalty,
         .seed = params->seed,
         .bias_count = params->logit_bias_count,
+        .prior_count = params->prior_count,
     };
     generation->top_logprobs = params->top_logprobs;
     generation->fair_share_id = params->fair_share_id;
@@ -92,8 +96,10 @@ static void *take_array(size_t count, size_t size)
 static bool take_memory(struct sl_generation *generation, const struct sl_generate_params *params)
 {
     const size_t capacity = (size_t)generation->prompt_count + generation->tokens_max;
-    struct sl_logit_bias *bias = take_array(params->logit_bias_count, sizeof *bias);
+    const size_t bias_count = params->logit_bias_count;
+    struct sl_logit_bias *bias = take_array(bias_count + params->prior_count, sizeof *bias);
     generation->sampling.bias = bias;
+    generation->sampling.prior = bias == NULL ? NULL : bias + bias_count;
     generation->ids = take_array(capacity, sizeof *generation->ids);
     generation->scores = take_array(capacity, sizeof *generation->scores);
     generation->pages = take_array(generation->pages_reserved, sizeof *generation->pages);
@@ -105,8 +111,10 @@ static bool take_memory(struct sl_generation *generation, const struct sl_genera
         generation->pages == NULL || generation->records == NULL ||
         generation->alternatives == NULL)
         return false;
-    if (params->logit_bias_count > 0)
-        memcpy(bias, params->logit_bias, params->logit_bias_count * sizeof *bias);
+    if (bias_count > 0)
+        memcpy(bias, params->logit_bias, bias_count * sizeof *bias);
+    if (params->prior_count > 0)
+        memcpy(bias + bias_count, params->prior, params->prior_count * sizeof *bias);
     return true;
 }
 
@@ -286,6 +294,7 @@ static enum sl_err read_token(struct sl_generation *generation, const struct sl_
 {
     event->token = record->token;
     event->stats = record->stats;
+    event->choice = record->choice;
     if (generation->top_logprobs > 0)
         event->alternatives =
             generation->alternatives + (size_t)generation->tokens_read * generation->top_logprobs;
@@ -307,6 +316,7 @@ static enum sl_err read_end(struct sl_generation *generation, const struct sl_re
     event->finish = record->finish;
     event->token = record->token;
     event->stats = record->stats;
+    event->choice = record->choice;
     generation->is_over = true;
     if (record->released == SL_RELEASE_ALL) {
         enum sl_err err =

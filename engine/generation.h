@@ -35,7 +35,7 @@ enum sl_generation_state { SL_WAITING, SL_PREFILL, SL_DECODE, SL_DONE };
 struct sl_record {
     enum sl_event_kind kind;
     int32_t token;
-    struct sl_token_stats stats;
+    struct sl_token_stats stats, choice;
     enum sl_finish finish;
     uint64_t released; /* bytes of the answer that may be shown once this token is decoded */
 };
@@ -55,7 +55,7 @@ struct sl_speculation {
 
 struct sl_generation {
     /* Set at generate, then constant. */
-    struct sl_sampler_params sampling; /* its bias points behind this struct's own allocation */
+    struct sl_sampler_params sampling; /* its bias and prior point behind this struct's own allocation */
     uint32_t prompt_count;
     uint32_t scored_begin, scored_end;
     uint32_t tokens_max;
@@ -82,7 +82,7 @@ struct sl_generation {
     struct sl_detokenizer *stop_decoder; /* with stops */
     struct sl_constraint_state *constraint;
     int32_t end_token; /* the token that ended the answer, or SL_TOKEN_NONE */
-    struct sl_token_stats end_stats;
+    struct sl_token_stats end_stats, end_choice;
 
     /* Any thread. */
     atomic_bool cancelled;

@@ -258,19 +258,43 @@ static void apply_penalties(struct sl_sampler *sampler, const struct sl_sampler_
     }
 }
 
-float *sl_sampler_edit(struct sl_sampler *sampler, const struct sl_sampler_params *params,
-                       float *logits, const int32_t *history, size_t prompt_count, size_t count,
-                       bool force_copy)
+static void add_to_logits(float *logits, uint32_t vocab_size, const struct sl_logit_bias *list,
+                          size_t count)
 {
-    bool penalties = has_penalty(params);
-    if (!penalties && params->bias_count == 0 && !force_copy)
+    for (size_t idx = 0; idx < count; idx++)
+        if (list[idx].token >= 0 && (uint32_t)list[idx].token < vocab_size)
+            logits[list[idx].token] += list[idx].bias;
+}
+
+float *sl_sampler_begin(struct sl_sampler *sampler, const struct sl_sampler_params *params,
+                        float *logits, bool force_copy)
+{
+    if (params->prior_count == 0 && !force_copy)
         return logits;
     memcpy(sampler->edited, logits, sampler->vocab_size * sizeof *logits);
-    for (size_t idx = 0; idx < params->bias_count; idx++) {
-        int32_t token = params->bias[idx].token;
-        if (token >= 0 && (uint32_t)token < sampler->vocab_size)
-            sampler->edited[token] += params->bias[idx].bias;
-    }
+    add_to_logits(sampler->edited, sampler->vocab_size, params->prior, params->prior_count);
+    return sampler->edited;
+}
+
+float sl_sampler_prior(const struct sl_sampler *sampler, const struct sl_sampler_params *params,
+                       int32_t token)
+{
+    float sum = 0;
+    for (size_t idx = 0; idx < params->prior_count; idx++)
+        if (params->prior[idx].token == token && (uint32_t)token < sampler->vocab_size)
+            sum += params->prior[idx].bias;
+    return sum;
+}
+
+float *sl_sampler_edit(struct sl_sampler *sampler, const struct sl_sampler_params *params,
+                       float *logits, const int32_t *history, size_t prompt_count, size_t count)
+{
+    bool penalties = has_penalty(params);
+    if (!penalties && params->bias_count == 0)
+        return logits;
+    if (logits != sampler->edited)
+        memcpy(sampler->edited, logits, sampler->vocab_size * sizeof *logits);
+    add_to_logits(sampler->edited, sampler->vocab_size, params->bias, params->bias_count);
     if (penalties)
         apply_penalties(sampler, params, history, prompt_count, count);
     return sampler->edited;

@@ -5,10 +5,12 @@
  *
  *     struct sl_logit_summary summary;
  *     sl_logit_summarize(logits, vocab_size, &summary);
- *     float *work = sl_sampler_edit(sampler, &params, logits, history, prompt_count, count);
+ *     float *work = sl_sampler_begin(sampler, &params, logits, is_constrained);
+ *     … (a constraint masks `work`; its summary is that of the choice)
+ *     work = sl_sampler_edit(sampler, &params, work, history, prompt_count, count);
  *     int32_t token = sl_sampler_choose(sampler, &params, work, position);
  *
- * Order, as OpenAI-compatible servers have it: bias, penalties, (mask of a constraint),
+ * Order, as OpenAI-compatible servers have it: prior, (mask of a constraint), bias, penalties,
  * temperature, top-k, top-p over what top-k left, min-p. Summary and alternatives are of the raw
  * logits at temperature 1.
  * The random number of a step depends on seed and position only, not on how many were drawn
@@ -34,6 +36,8 @@ struct sl_sampler_params {
     uint64_t seed;
     const struct sl_logit_bias *bias; /* borrowed; ids outside the vocabulary are ignored */
     size_t bias_count;
+    const struct sl_logit_bias *prior; /* the same */
+    size_t prior_count;
 };
 
 /* What one pass over raw logits finds. All -inf or NaN: best is 0 and log_sum is -inf. */
@@ -56,12 +60,18 @@ void sl_logit_alternatives(const float *logits, uint32_t vocab_size, float log_s
 struct sl_sampler *sl_sampler_create(uint32_t vocab_size);
 void sl_sampler_free(struct sl_sampler *sampler);
 
-/* The logits with bias and penalties, in the sampler's own memory; `history` is the whole sequence,
- * of which the first `prompt_count` are the prompt. `force_copy`: the caller wants to edit further
- * (a constraint's mask). Returns `logits` itself, unedited, where nothing applies. */
+/* The logits with the prior, in the sampler's own memory. `force_copy`: the caller wants to edit
+ * them (a constraint's mask). Returns `logits` itself, unedited, where neither applies. */
+float *sl_sampler_begin(struct sl_sampler *sampler, const struct sl_sampler_params *params,
+                        float *logits, bool force_copy);
+/* What the prior adds to a token's logit. */
+float sl_sampler_prior(const struct sl_sampler *sampler, const struct sl_sampler_params *params,
+                       int32_t token);
+/* Bias and penalties on top of what sl_sampler_begin returned, in the sampler's own memory;
+ * `history` is the whole sequence, of which the first `prompt_count` are the prompt. Returns
+ * `logits` itself, unedited, where nothing applies. */
 float *sl_sampler_edit(struct sl_sampler *sampler, const struct sl_sampler_params *params,
-                       float *logits, const int32_t *history, size_t prompt_count, size_t count,
-                       bool force_copy);
+                       float *logits, const int32_t *history, size_t prompt_count, size_t count);
 /* Chooses a token. `position` is the sequence position that it will have. */
 int32_t sl_sampler_choose(struct sl_sampler *sampler, const struct sl_sampler_params *params,
                           const float *logits, uint64_t position);

@@ -43,6 +43,7 @@ static void end_generation(struct sl_generation *generation, enum sl_finish fini
         .kind = SL_EVENT_END,
         .token = generation->end_token,
         .stats = generation->end_stats,
+        .choice = generation->end_choice,
         .finish = finish,
         .released =
             generation->stop_matched ? sl_stop_match_released(generation->stops) : SL_RELEASE_ALL,

@@ -188,16 +188,25 @@ static enum sl_finish finish_after(const struct sl_generation *generation, bool 
     return SL_FINISH_NONE;
 }
 
+/* The token, with the statistics of what the prior and the format made of the logits. */
 static int32_t choose(struct sl_scheduler *scheduler, struct sl_generation *generation,
-                      float *logits)
+                      float *logits, const struct sl_logit_summary *raw,
+                      struct sl_token_stats *choice)
 {
     struct sl_sampler *sampler = scheduler->config.sampler;
-    float *edited = sl_sampler_edit(sampler, &generation->sampling, logits, generation->ids,
-                                    generation->prompt_count, generation->count,
-                                    generation->constraint != NULL);
+    const struct sl_sampler_params *sampling = &generation->sampling;
+    struct sl_logit_summary summary = *raw;
+    float *work = sl_sampler_begin(sampler, sampling, logits, generation->constraint != NULL);
     if (generation->constraint != NULL)
-        sl_constraint_mask(generation->constraint, edited);
-    return sl_sampler_choose(sampler, &generation->sampling, edited, generation->count);
+        sl_constraint_mask(generation->constraint, work);
+    if (work != logits)
+        sl_logit_summarize(work, scheduler->config.model->hparams.vocab_size, &summary);
+    work = sl_sampler_edit(sampler, sampling, work, generation->ids, generation->prompt_count,
+                           generation->count);
+    const int32_t token = sl_sampler_choose(sampler, sampling, work, generation->count);
+    *choice = sl_logit_stats(&summary,
+                             logits[token] + sl_sampler_prior(sampler, sampling, token));
+    return token;
 }
 
 /* Chooses the next token and tells the consumer. SL_FINISH_NONE: the request goes on. */
@@ -212,12 +221,16 @@ static enum sl_finish generate_token(struct sl_scheduler *scheduler,
     if (generation->top_logprobs > 0)
         sl_logit_alternatives(logits, vocab, summary.log_sum,
                               sl_generation_alternatives(generation), generation->top_logprobs);
-    const int32_t token = choose(scheduler, generation, logits);
-    const struct sl_record record = {
-        .kind = SL_EVENT_TOKEN, .token = token, .stats = sl_logit_stats(&summary, logits[token])};
+    struct sl_token_stats choice;
+    const int32_t token = choose(scheduler, generation, logits, &summary, &choice);
+    const struct sl_record record = {.kind = SL_EVENT_TOKEN,
+                                     .token = token,
+                                     .stats = sl_logit_stats(&summary, logits[token]),
+                                     .choice = choice};
     if (!generation->ignore_end && sl_tokenizer_is_end(scheduler->config.tokenizer, token)) {
         generation->end_token = record.token;
         generation->end_stats = record.stats;
+        generation->end_choice = choice;
         return SL_FINISH_STOP;
     }
     if (generation->constraint != NULL && !sl_constraint_accept(generation->constraint, token))

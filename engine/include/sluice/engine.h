@@ -136,6 +136,10 @@ struct sl_generate_params {
     uint64_t seed;
     const struct sl_logit_bias *logit_bias;
     size_t logit_bias_count;
+    /* Log-probabilities that another model gives to some tokens (labels, say), added to the logits:
+     * a product of experts (Hinton 2002). Unlike a bias it is part of `choice` in the events. */
+    const struct sl_logit_bias *prior;
+    size_t prior_count;
     struct sl_slice stop[SL_STOP_MAX];
     size_t stop_count;
     uint32_t top_logprobs; /* 0 to SL_TOP_LOGPROBS_MAX alternatives a token */
@@ -190,6 +194,9 @@ struct sl_event {
     struct sl_slice text; /* UTF-8, whole characters; valid until the next call on the generation */
     int32_t token;
     struct sl_token_stats stats;
+    /* The same after the prior, renormalised over the tokens that the format allows: how sure the
+     * choice among those was. Equals `stats` where there is neither. */
+    struct sl_token_stats choice;
     const struct sl_token_alternative *alternatives; /* top_logprobs of them */
     struct sl_prompt_stats prompt;
     enum sl_finish finish;

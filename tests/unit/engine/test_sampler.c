@@ -269,7 +269,7 @@ START_TEST(penalties_and_bias_leave_the_raw_logits_alone)
                                              .bias = bias,
                                              .bias_count = 3};
     const int32_t history[] = {3, 4, 5, 5, 5}; /* 3 and 4 in the prompt */
-    const float *edited = sl_sampler_edit(sampler, &params, logits, history, 2, 5, false);
+    const float *edited = sl_sampler_edit(sampler, &params, logits, history, 2, 5);
     ck_assert_ptr_ne(edited, logits);
     ck_assert_float_eq_tol(edited[3], 1, 1e-6f);
     ck_assert_float_eq_tol(edited[4], -4, 1e-6f);
@@ -277,7 +277,33 @@ START_TEST(penalties_and_bias_leave_the_raw_logits_alone)
     ck_assert_float_eq_tol(edited[6], logits[6] + 100, 1e-4f);
     ck_assert(logits[3] == 2.0f);
     const struct sl_sampler_params none = {.temperature = 1, .repetition_penalty = 1};
-    ck_assert_ptr_eq(sl_sampler_edit(sampler, &none, logits, history, 2, 5, false), logits);
+    ck_assert_ptr_eq(sl_sampler_edit(sampler, &none, logits, history, 2, 5), logits);
+    sl_sampler_free(sampler);
+}
+END_TEST
+
+START_TEST(a_prior_is_added_to_a_copy_and_bias_on_top_of_it)
+{
+    fill(1);
+    struct sl_sampler *sampler = sl_sampler_create(VOCAB);
+    const struct sl_logit_bias prior[] = {{7, -3}, {8, -1}, {7, -0.5f}, {VOCAB, 9}, {-1, 9}};
+    const struct sl_logit_bias bias[] = {{7, 10}};
+    const struct sl_sampler_params params = {
+        .prior = prior, .prior_count = 5, .bias = bias, .bias_count = 1};
+    const float before = logits[7];
+    float *work = sl_sampler_begin(sampler, &params, logits, false);
+    ck_assert_ptr_ne(work, logits);
+    ck_assert_float_eq_tol(work[7], before - 3.5f, 1e-5f);
+    ck_assert_float_eq_tol(work[8], logits[8] - 1, 1e-5f);
+    ck_assert(logits[7] == before);
+    ck_assert_float_eq_tol(sl_sampler_prior(sampler, &params, 7), -3.5f, 1e-6f);
+    ck_assert_float_eq(sl_sampler_prior(sampler, &params, VOCAB), 0);
+    float *edited = sl_sampler_edit(sampler, &params, work, NULL, 0, 0);
+    ck_assert_float_eq_tol(edited[7], before + 6.5f, 1e-5f);
+    ck_assert_float_eq_tol(edited[8], logits[8] - 1, 1e-5f);
+    const struct sl_sampler_params none = {.temperature = 1};
+    ck_assert_ptr_eq(sl_sampler_begin(sampler, &none, logits, false), logits);
+    ck_assert_ptr_ne(sl_sampler_begin(sampler, &none, logits, true), logits);
     sl_sampler_free(sampler);
 }
 END_TEST
@@ -376,6 +402,7 @@ int main(void)
     tcase_add_test(tcase, masked_tokens_are_never_drawn);
     tcase_add_test(tcase, logits_of_a_broken_model_do_not_crash);
     tcase_add_test(tcase, penalties_and_bias_leave_the_raw_logits_alone);
+    tcase_add_test(tcase, a_prior_is_added_to_a_copy_and_bias_on_top_of_it);
     tcase_add_test(tcase, a_stop_string_is_found_however_it_is_cut);
     tcase_add_test(tcase, only_a_possible_beginning_is_held_back);
     tcase_add_test(tcase, empty_stop_strings_stop_nothing);
