@@ -470,21 +470,50 @@ static double score_of(const struct sl_linear_score *score, const struct sl_fit_
     return isfinite(value) ? value : -1; /* a missing score is below every threshold */
 }
 
-/* Thresholds at even quantiles of the scores of the rows that fitted, falling. */
+/* Upper bound on the risk of what scores at least `threshold`; `rows` fall in score. */
+static double bound_above(const struct sl_eval_row *rows, size_t count, double threshold,
+                          double delta)
+{
+    double kept = 0, squares = 0, wrong = 0;
+    for (size_t i = 0; i < count && rows[i].score >= threshold; i++) {
+        kept += rows[i].weight;
+        squares += rows[i].weight * rows[i].weight;
+        wrong += rows[i].is_right ? 0 : rows[i].weight;
+    }
+    if (kept <= 0)
+        return 1;
+    double effective = kept * kept / squares;
+    return sl_eval_upper_bound(wrong / kept * effective, effective, delta);
+}
+
+/* Thresholds at even quantiles of the scores of the rows that fitted, falling, from where those rows
+ * bound the risk best: above, a few mislabelled rows among the surest would end the walk before it
+ * began. The order is set by rows that do not certify, so the promise holds (fixed-sequence testing
+ * leaves it free). */
 static size_t make_grid(const struct folds *folds, const struct sl_linear_score *score,
-                        double grid[GRID])
+                        double delta, double grid[GRID])
 {
     struct sl_eval_row *rows = malloc((folds->count + 1) * sizeof *rows);
+    size_t start = 0, count = folds->count;
+    double best = 2;
     if (rows == NULL)
         return 0;
-    for (size_t i = 0; i < folds->count; i++)
-        rows[i] = (struct sl_eval_row){.score = score_of(score, folds->rows[i])};
-    sl_eval_sort(rows, folds->count);
-    for (size_t step = 0; step < GRID; step++)
-        grid[step] = rows[(step + 1) * folds->count / GRID - ((step + 1) * folds->count >= GRID)]
-                         .score;
+    for (size_t i = 0; i < count; i++)
+        rows[i] = (struct sl_eval_row){.score = score_of(score, folds->rows[i]),
+                                       .weight = folds->rows[i]->weight,
+                                       .is_right = folds->rows[i]->is_right};
+    sl_eval_sort(rows, count);
+    for (size_t step = 0; step < GRID; step++) {
+        grid[step] = rows[(step + 1) * count / GRID - ((step + 1) * count >= GRID)].score;
+        double bound = bound_above(rows, count, grid[step], delta);
+        if (bound < best) {
+            best = bound;
+            start = step;
+        }
+    }
+    memmove(grid, grid + start, (GRID - start) * sizeof *grid);
     free(rows);
-    return GRID;
+    return GRID - start;
 }
 
 static enum sl_err certify_all(const struct folds *folds, const struct sl_fit_row *rows,
@@ -493,7 +522,7 @@ static enum sl_err certify_all(const struct folds *folds, const struct sl_fit_ro
 {
     double grid[GRID];
     struct sl_eval_row *scored = malloc((count + 1) * sizeof *scored);
-    size_t size = 0, steps = make_grid(folds, &calibration->answer, grid);
+    size_t size = 0, steps = make_grid(folds, &calibration->answer, options->delta, grid);
     if (scored == NULL || steps == 0) {
         free(scored);
         return sl_error_set(error, SL_ERR_MEMORY, NULL);

@@ -24,6 +24,9 @@
 #define RISKS 5
 #define PLOT_ROWS 10
 #define PLOT_WIDTH 50
+#define PRIOR_STEP 0.25   /* of the gate's weight in the choice of a label */
+#define PRIOR_STEPS 6
+#define PRIOR_ROWS 2000   /* that choose it */
 #define GATE_ROWS_MIN 100 /* fewer labelled rows teach a gate nothing */
 
 void sl_calibrate_defaults(struct sl_calibrate_options *options)
@@ -94,6 +97,58 @@ static enum sl_err find_gate(struct work *work, struct sl_error *error)
     return err;
 }
 
+/* ---- the prior ---- */
+
+/* How many of the rows that fit are right with the calibration's present weight of the prior. */
+static enum sl_err count_right(struct work *work, size_t stride, size_t *right,
+                               struct sl_error *error)
+{
+    struct sl_local_runner runner;
+    enum sl_err err =
+        sl_local_runner_init(&runner, work->engine, work->calibration, &work->rows, true);
+    *right = 0;
+    size_t seen = 0;
+    for (size_t i = 0; i < work->rows.count && err == SL_OK; i++) {
+        const struct sl_labelled_row *row = &work->rows.rows[i];
+        struct sl_fit_row fit = {.key = row->key};
+        struct sl_local_row result;
+        if (row->label_idx == UINT32_MAX || !sl_fit_is_fitting(&fit, work->options->seed) ||
+            seen++ % stride != 0)
+            continue;
+        err = sl_local_run(&runner, row, &result, error);
+        *right += err == SL_OK && result.is_right;
+        sl_local_row_clear(&result);
+    }
+    sl_local_runner_clear(&runner);
+    return err;
+}
+
+/* The weight with which most labels are right; of equals the least, so that a gate that does not
+ * help is not listened to. */
+static enum sl_err choose_prior_weight(struct work *work, struct sl_error *error)
+{
+    size_t labelled = 0, best_right = 0;
+    double best = 0;
+    for (size_t i = 0; i < work->rows.count; i++)
+        labelled += work->rows.rows[i].label_idx != UINT32_MAX;
+    if (work->calibration->gate == NULL || labelled == 0)
+        return SL_OK;
+    size_t stride = labelled / 2 / PRIOR_ROWS + 1;
+    for (int step = 0; step <= PRIOR_STEPS; step++) {
+        size_t right;
+        work->calibration->prior_weight = step * PRIOR_STEP;
+        enum sl_err err = count_right(work, stride, &right, error);
+        if (err != SL_OK)
+            return err;
+        if (step == 0 || right > best_right) {
+            best_right = right;
+            best = work->calibration->prior_weight;
+        }
+    }
+    work->calibration->prior_weight = best;
+    return SL_OK;
+}
+
 /* ---- running ---- */
 
 static void note_row(struct work *work, size_t idx, const struct sl_local_row *result)
@@ -114,12 +169,12 @@ static enum sl_err run_rows(struct work *work, struct sl_error *error)
     struct sl_local_runner runner;
     struct sl_progress progress;
     size_t kept = 0;
-    enum sl_err err = SL_OK;
     work->fit_rows = calloc(work->rows.count + 1, sizeof *work->fit_rows);
     work->mean_scores = calloc(work->rows.count + 1, sizeof *work->mean_scores);
     if (work->fit_rows == NULL || work->mean_scores == NULL)
         return sl_error_set(error, SL_ERR_MEMORY, NULL);
-    sl_local_runner_init(&runner, work->engine, work->calibration, &work->rows, true);
+    enum sl_err err =
+        sl_local_runner_init(&runner, work->engine, work->calibration, &work->rows, true);
     sl_progress_start(&progress, work->err, work->options->quiet, "running rows");
     for (size_t i = 0; i < work->rows.count && err == SL_OK; i++) {
         struct sl_local_row result;
@@ -288,6 +343,9 @@ static void print_report(const struct work *work, const struct sl_eval_row *rows
     for (size_t i = 0; i < answer->count; i++)
         fprintf(out, " %s %+.2f%s", sl_feature_id_word(answer->ids[i]), answer->weights[i],
                 i + 1 < answer->count ? "," : "");
+    if (work->calibration->gate != NULL)
+        fprintf(out, "\nThe gate's weight in the choice of a label: %.2f.",
+                work->calibration->prior_weight);
     fprintf(out, "\nMap: %s.\n\n  %-44s %9s %9s\n",
             answer->knot_count != 0 ? "isotonic" : "Platt's sigmoid", "", "mean prob", "fitted");
     sl_figures_print(after, before, out);
@@ -423,6 +481,8 @@ int sl_calibrate_command(const struct sl_calibrate_options *options, FILE *out, 
     enum sl_err code = prepare(&work, &error);
     if (code == SL_OK)
         code = find_gate(&work, &error);
+    if (code == SL_OK)
+        code = choose_prior_weight(&work, &error);
     if (code == SL_OK)
         code = run_rows(&work, &error);
     if (code == SL_OK)

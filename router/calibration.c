@@ -284,7 +284,10 @@ static enum sl_err read_gate(const struct file_reader *reader, const struct sl_j
         strlen(name) >= sizeof calibration->gate_file)
         return refuse(reader, file, "the name of a file beside this one");
     memcpy(calibration->gate_file, name, strlen(name) + 1);
-    return read_digest(reader, node, "sha256", calibration->gate_digest);
+    err = read_digest(reader, node, "sha256", calibration->gate_digest);
+    if (err == SL_OK && sl_json_member(reader->source, node, "prior_weight") != NULL)
+        err = read_number(reader, node, "prior_weight", 0, 10, &calibration->prior_weight);
+    return err;
 }
 
 static enum sl_err read_file(const struct file_reader *reader, struct sl_calibration *calibration)
@@ -440,8 +443,9 @@ static json_t *file_json(const struct sl_calibration *calibration)
     if (calibration->prompt.count != 0)
         json_object_set_new(root, "prompt", score_json(&calibration->prompt));
     if (calibration->gate_file[0] != '\0')
-        json_object_set_new(root, "gate", json_pack("{s:s, s:s}", "file", calibration->gate_file,
-                                                    "sha256", gate));
+        json_object_set_new(root, "gate", json_pack("{s:s, s:s, s:f}", "file",
+                                                    calibration->gate_file, "sha256", gate,
+                                                    "prior_weight", calibration->prior_weight));
     if (calibration->report != NULL)
         json_object_set(root, "report", calibration->report);
     return root;

@@ -43,6 +43,7 @@ struct sl_calibration {
     size_t rows;
     char gate_file[128]; /* beside the calibration; "" none */
     uint8_t gate_digest[32];
+    double prior_weight; /* of the gate in the choice of a label (label_prior.h); 0: none */
     struct sl_gate *gate;
     json_t *report; /* figures of the fit, for people */
 };

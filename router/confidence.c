@@ -25,11 +25,11 @@
 #include <string.h>
 
 #define LOGPROB_SLACK 1e-3F    /* rounding may put a log-probability this far above zero */
-#define LOG_FLOOR 0.001        /* of the log-scaled features: finer certainty is noise */
+#define LOG_FLOOR 1e-5         /* of the log-scaled features: finer certainty is noise */
 #define LOGIT_MAX 20.0         /* of the gate's probability: 1 - 2e-9 */
 #define UNSEEN_LOGPROB (-40.0) /* lower than any token that is chosen */
 #define UNSEEN_ENTROPY 16.0    /* log of a vocabulary of 9 million */
-#define UNSEEN_MARGIN 60.0
+#define UNSEEN_MARGIN 60.0F
 
 /* ---- gathering ---- */
 
@@ -40,19 +40,15 @@ void sl_features_init(struct sl_features *features)
     features->is_schema_valid = true;
 }
 
-void sl_features_request(struct sl_features *features, const struct sl_calibration *calibration,
-                         struct sl_slice user_text)
+void sl_features_gate(struct sl_features *features, uint32_t label, float probability, float margin,
+                      float entropy, uint32_t labels)
 {
-    const struct sl_gate *gate = sl_calibration_gate(calibration);
-    if (gate == NULL)
-        return;
-    struct sl_gate_result result;
-    sl_gate_score(gate, user_text, &result);
     features->has_gate = true;
-    features->gate_label = result.label;
-    features->gate_probability = result.probability;
-    features->gate_margin = result.margin;
-    features->gate_entropy = result.entropy;
+    features->gate_label = label;
+    features->gate_probability = probability;
+    features->gate_margin = margin;
+    features->gate_entropy = entropy;
+    features->gate_labels = labels;
 }
 
 void sl_features_prompt(struct sl_features *features, const struct sl_prompt_stats *stats,
@@ -124,6 +120,27 @@ void sl_features_token(struct sl_features *features, const struct sl_token_stats
         features->entropy_max = entropy;
     keep_sample(features, logprob);
     slide_window(features, logprob);
+}
+
+void sl_features_choice(struct sl_features *features, const struct sl_token_stats *choice,
+                        bool is_label)
+{
+    bool is_sane = choice->logprob <= LOGPROB_SLACK && isfinite(choice->logprob) &&
+                   isfinite(choice->entropy) && !isnan(choice->margin);
+    if (!is_sane)
+        features->is_broken = true;
+    if (!is_sane || features->has_label)
+        return;
+    bool replaces = is_label || !features->has_choice;
+    float margin = fminf(choice->margin, UNSEEN_MARGIN); /* infinite where only one was allowed */
+    if (replaces || choice->logprob < features->choice_logprob)
+        features->choice_logprob = choice->logprob;
+    if (replaces || margin < features->choice_margin)
+        features->choice_margin = margin;
+    if (replaces || choice->entropy > features->choice_entropy)
+        features->choice_entropy = choice->entropy;
+    features->has_choice = true;
+    features->has_label = is_label;
 }
 
 void sl_features_answer(struct sl_features *features, const struct sl_calibration *calibration,
@@ -203,6 +220,13 @@ static void answer_vector(const struct sl_features *f, double out[SL_FEATURE_IDS
     out[SL_F_ENTROPY_MAX] = f->entropy_max;
     out[SL_F_ENTROPY_FIRST] = f->first_entropy;
     out[SL_F_TOKENS_LOG] = log1p(tokens);
+    if (!f->has_choice)
+        return;
+    out[SL_F_CHOICE_LOGPROB] = f->choice_logprob;
+    out[SL_F_CHOICE_LOGPROB_LOG] = log_scaled(f->choice_logprob);
+    out[SL_F_CHOICE_MARGIN] = f->choice_margin;
+    out[SL_F_CHOICE_ENTROPY] = f->choice_entropy;
+    out[SL_F_CHOICE_ENTROPY_LOG] = log(LOG_FLOOR + (double)f->choice_entropy);
 }
 
 static double gate_logit(double probability)
@@ -226,6 +250,7 @@ static void prompt_vector(const struct sl_features *f, double out[SL_FEATURE_IDS
         out[SL_F_GATE_MARGIN] = f->gate_margin;
         out[SL_F_GATE_ENTROPY] = f->gate_entropy;
         out[SL_F_GATE_ENTROPY_LOG] = log(LOG_FLOOR + (double)f->gate_entropy);
+        out[SL_F_GATE_LABELS_LOG] = log((double)f->gate_labels);
     }
 }
 
@@ -260,6 +285,18 @@ static void bound_mean(double low[], double high[], enum sl_feature_id id, doubl
     bound(low, high, id, fmin(now, with_worst), fmax(now, with_best));
 }
 
+/* The label's choice is final; before it, anything may come. */
+static void bound_choice(const struct sl_features *f, double low[], double high[])
+{
+    if (f->has_label || !f->has_choice)
+        return;
+    bound(low, high, SL_F_CHOICE_LOGPROB, UNSEEN_LOGPROB, 0);
+    bound(low, high, SL_F_CHOICE_LOGPROB_LOG, log_scaled(0), log_scaled(UNSEEN_LOGPROB));
+    bound(low, high, SL_F_CHOICE_MARGIN, 0, (double)UNSEEN_MARGIN);
+    bound(low, high, SL_F_CHOICE_ENTROPY, 0, UNSEEN_ENTROPY);
+    bound(low, high, SL_F_CHOICE_ENTROPY_LOG, log(LOG_FLOOR), log(LOG_FLOOR + UNSEEN_ENTROPY));
+}
+
 void sl_features_bounds(const struct sl_features *f, uint32_t tokens_left,
                         double low[SL_FEATURE_IDS], double high[SL_FEATURE_IDS])
 {
@@ -275,7 +312,7 @@ void sl_features_bounds(const struct sl_features *f, uint32_t tokens_left,
     bound(low, high, SL_F_LOGPROB_Q25, UNSEEN_LOGPROB, 0);
     bound(low, high, SL_F_LOGPROB_WINDOW, UNSEEN_LOGPROB,
           f->tokens < SL_FEATURE_WINDOW ? 0 : f->window_worst);
-    bound_mean(low, high, SL_F_MARGIN_MEAN, f->margin_sum, tokens, left, 0, UNSEEN_MARGIN);
+    bound_mean(low, high, SL_F_MARGIN_MEAN, f->margin_sum, tokens, left, 0, (double)UNSEEN_MARGIN);
     bound(low, high, SL_F_MARGIN_MIN, 0, f->margin_min);
     bound_mean(low, high, SL_F_ENTROPY_MEAN, f->entropy_sum, tokens, left, 0, UNSEEN_ENTROPY);
     bound(low, high, SL_F_ENTROPY_MAX, f->entropy_max, UNSEEN_ENTROPY);
@@ -284,6 +321,7 @@ void sl_features_bounds(const struct sl_features *f, uint32_t tokens_left,
     bound(low, high, SL_F_SCHEMA_INVALID, 0, 1);
     if (f->has_gate)
         bound(low, high, SL_F_GATE_DISAGREES, 0, 1);
+    bound_choice(f, low, high);
 }
 
 /* ---- scores ---- */

@@ -113,9 +113,8 @@ static enum sl_err run_model(struct work *work, struct sl_error *error)
 {
     struct sl_local_runner runner;
     struct sl_progress progress;
-    enum sl_err err = SL_OK;
-    sl_local_runner_init(&runner, work->engine, work->calibration, &work->rows,
-                         work->options->restrict_labels);
+    enum sl_err err = sl_local_runner_init(&runner, work->engine, work->calibration, &work->rows,
+                                           work->options->restrict_labels);
     sl_progress_start(&progress, work->err, work->options->quiet, "running rows");
     for (size_t i = 0; i < work->rows.count && err == SL_OK; i++) {
         struct sl_local_row result;
@@ -135,7 +134,10 @@ static void run_gate(struct work *work)
     for (size_t i = 0; i < work->rows.count; i++) {
         const struct sl_labelled_row *row = &work->rows.rows[i];
         struct sl_gate_result result;
-        sl_gate_score(work->gate, row->text, &result);
+        struct sl_gate_scope scope;
+        float probabilities[SL_GATE_LABELS_MAX];
+        sl_labelled_scope(&work->rows, row->set, work->gate, &scope);
+        sl_gate_score_in(work->gate, row->text, &scope, probabilities, &result);
         bool is_right = row->label != NULL &&
                         strcmp(row->label, sl_gate_label(work->gate, result.label)) == 0;
         note(work, i, result.probability, is_right, 0);

@@ -14,7 +14,7 @@
 /* X(symbol, word, known before the first token?) */
 #define SL_FEATURE_ROWS(X)                                                                         \
     X(LOGPROB_MEAN, "logprob_mean", 0)                                                             \
-    X(LOGPROB_MEAN_LOG, "logprob_mean_log", 0) /* log(0.001 - mean): resolves near-certain ones */ \
+    X(LOGPROB_MEAN_LOG, "logprob_mean_log", 0) /* log(1e-5 - mean): resolves near-certain ones */  \
     X(LOGPROB_MIN, "logprob_min", 0)                                                               \
     X(LOGPROB_MIN_LOG, "logprob_min_log", 0)                                                       \
     X(LOGPROB_Q10, "logprob_q10", 0)                                                               \
@@ -38,7 +38,13 @@
     X(GATE_MARGIN, "gate_margin", 1)                                                               \
     X(GATE_ENTROPY, "gate_entropy", 1)                                                             \
     X(GATE_ENTROPY_LOG, "gate_entropy_log", 1)                                                     \
-    X(GATE_DISAGREES, "gate_disagrees", 0)
+    X(GATE_DISAGREES, "gate_disagrees", 0)                                                         \
+    X(GATE_LABELS_LOG, "gate_labels_log", 1)                                                       \
+    X(CHOICE_LOGPROB, "choice_logprob", 0) /* among what prior and format allow */                 \
+    X(CHOICE_LOGPROB_LOG, "choice_logprob_log", 0)                                                 \
+    X(CHOICE_MARGIN, "choice_margin", 0)                                                           \
+    X(CHOICE_ENTROPY, "choice_entropy", 0)                                                         \
+    X(CHOICE_ENTROPY_LOG, "choice_entropy_log", 0)
 
 enum sl_feature_id {
 #define X(symbol, word, is_early) SL_F_##symbol,

@@ -23,12 +23,14 @@
 #define MAGIC "SLGATE1\n"
 #define MAGIC_BYTES 8
 #define FILE_BYTES_MAX (64u << 20)
+#define SCHEMA_DEPTH_MAX 32 /* as deep as schemas may be */
 
 struct sl_gate {
     unsigned char *data; /* the file; the rest points into it or is copied out of it */
     uint32_t buckets, labels;
     float temperature;
     const char **names;
+    uint32_t *by_name; /* labels, sorted by their names */
     float *scale, *bias, *idf;
     const int8_t *weights; /* (bucket, label) */
 };
@@ -102,6 +104,21 @@ static bool take_names(struct cursor *cursor, struct sl_gate *gate, uint32_t byt
     return at == end;
 }
 
+/* Insertion sort: a gate is read once, and its labels are written sorted. */
+static bool sort_names(struct sl_gate *gate)
+{
+    gate->by_name = malloc(gate->labels * sizeof *gate->by_name);
+    if (gate->by_name == NULL)
+        return false;
+    for (uint32_t i = 0; i < gate->labels; i++) {
+        uint32_t at = i;
+        for (; at > 0 && strcmp(gate->names[gate->by_name[at - 1]], gate->names[i]) > 0; at--)
+            gate->by_name[at] = gate->by_name[at - 1];
+        gate->by_name[at] = i;
+    }
+    return true;
+}
+
 static enum sl_err parse(struct sl_gate *gate, size_t len, struct sl_error *error)
 {
     struct cursor cursor = {gate->data, gate->data + len, false};
@@ -123,6 +140,8 @@ static enum sl_err parse(struct sl_gate *gate, size_t len, struct sl_error *erro
                             SL_GATE_LABELS_MAX);
     if (!take_names(&cursor, gate, name_bytes))
         return sl_error_set(error, SL_ERR_FORMAT, "gate: its %u labels are cut", gate->labels);
+    if (!sort_names(gate))
+        return sl_error_set(error, SL_ERR_MEMORY, NULL);
     gate->scale = take_floats(&cursor, gate->labels);
     gate->bias = take_floats(&cursor, gate->labels);
     gate->idf = take_floats(&cursor, gate->buckets);
@@ -190,6 +209,7 @@ void sl_gate_free(struct sl_gate *gate)
     if (gate == NULL)
         return;
     free(gate->names);
+    free(gate->by_name);
     free(gate->scale);
     free(gate->bias);
     free(gate->idf);
@@ -200,6 +220,96 @@ void sl_gate_free(struct sl_gate *gate)
 uint32_t sl_gate_labels(const struct sl_gate *gate) { return gate->labels; }
 
 const char *sl_gate_label(const struct sl_gate *gate, uint32_t label) { return gate->names[label]; }
+
+/* ---- scope ---- */
+
+uint32_t sl_gate_find_label(const struct sl_gate *gate, struct sl_slice label)
+{
+    uint32_t low = 0, high = gate->labels;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2, idx = gate->by_name[middle];
+        size_t len = strlen(gate->names[idx]);
+        int order = memcmp(gate->names[idx], label.data, len < label.len ? len : label.len);
+        if (order == 0 && len != label.len)
+            order = len < label.len ? -1 : 1;
+        if (order == 0)
+            return idx;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return UINT32_MAX;
+}
+
+bool sl_gate_scope_has(const struct sl_gate_scope *scope, uint32_t label)
+{
+    return (scope->bits[label / 64] >> (label % 64) & 1) != 0;
+}
+
+void sl_gate_scope_add(struct sl_gate_scope *scope, uint32_t label)
+{
+    if (sl_gate_scope_has(scope, label))
+        return;
+    scope->bits[label / 64] |= UINT64_C(1) << (label % 64);
+    scope->count++;
+}
+
+void sl_gate_scope_all(const struct sl_gate *gate, struct sl_gate_scope *scope)
+{
+    memset(scope, 0, sizeof *scope);
+    for (uint32_t i = 0; i < gate->labels; i++)
+        sl_gate_scope_add(scope, i);
+}
+
+static void scope_add_text(const struct sl_gate *gate, const json_t *value,
+                           struct sl_gate_scope *scope)
+{
+    uint32_t label = json_is_string(value)
+                         ? sl_gate_find_label(gate, (struct sl_slice){json_string_value(value),
+                                                                      json_string_length(value)})
+                         : UINT32_MAX;
+    if (label != UINT32_MAX)
+        sl_gate_scope_add(scope, label);
+}
+
+/* Every `enum` and `const` at any depth; what is no schema does no harm. */
+static void scope_walk(const struct sl_gate *gate, const json_t *node, int depth,
+                       struct sl_gate_scope *scope)
+{
+    const char *key;
+    json_t *member;
+    size_t i;
+    if (depth == SCHEMA_DEPTH_MAX)
+        return;
+    if (json_is_array(node)) {
+        json_array_foreach(node, i, member) {
+            scope_walk(gate, member, depth + 1, scope);
+        }
+        return;
+    }
+    json_object_foreach((json_t *)(size_t)(const void *)node, key, member) {
+        const json_t *one;
+        if (strcmp(key, "const") == 0)
+            scope_add_text(gate, member, scope);
+        else if (strcmp(key, "enum") == 0)
+            json_array_foreach(member, i, one) {
+                scope_add_text(gate, one, scope);
+            }
+        else
+            scope_walk(gate, member, depth + 1, scope);
+    }
+}
+
+void sl_gate_scope_schema(const struct sl_gate *gate, const json_t *schema,
+                          struct sl_gate_scope *scope)
+{
+    memset(scope, 0, sizeof *scope);
+    if (schema != NULL)
+        scope_walk(gate, schema, 0, scope);
+    if (scope->count < 2)
+        sl_gate_scope_all(gate, scope);
+}
 
 /* ---- scoring ---- */
 
@@ -224,48 +334,67 @@ static void score_labels(const struct sl_gate *gate, struct sl_slice text, float
         logits[i] = (logits[i] * gate->scale[i] + gate->bias[i]) / gate->temperature;
 }
 
-/* In place: logits become probabilities. Returns the largest logit's index. */
-static uint32_t softmax(float *values, uint32_t count)
+/* In place: logits become probabilities among the labels in scope, which has at least one. */
+static void softmax(float *values, uint32_t count, const struct sl_gate_scope *scope)
 {
-    uint32_t best = 0;
-    for (uint32_t i = 1; i < count; i++)
-        if (values[i] > values[best])
-            best = i;
-    float top = values[best], sum = 0;
+    float top = -INFINITY, sum = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (sl_gate_scope_has(scope, i) && values[i] > top)
+            top = values[i];
     for (uint32_t i = 0; i < count; i++) {
-        values[i] = expf(values[i] - top);
+        values[i] = sl_gate_scope_has(scope, i) ? expf(values[i] - top) : 0;
         sum += values[i];
     }
     for (uint32_t i = 0; i < count; i++)
         values[i] /= sum;
-    return best;
+}
+
+static struct sl_gate_result summarize(const float *probabilities, uint32_t labels, uint32_t scope)
+{
+    const float tiny = 1e-12F; /* a second label of probability 0: the margin stays finite */
+    uint32_t best = 0;
+    float second = tiny, entropy = 0;
+    for (uint32_t i = 1; i < labels; i++)
+        if (probabilities[i] > probabilities[best])
+            best = i;
+    for (uint32_t i = 0; i < labels; i++) {
+        if (i != best && probabilities[i] > second)
+            second = probabilities[i];
+        if (probabilities[i] > 0)
+            entropy -= probabilities[i] * logf(probabilities[i]);
+    }
+    return (struct sl_gate_result){
+        .label = best,
+        .probability = probabilities[best],
+        .margin = logf(probabilities[best]) - logf(second),
+        .entropy = scope > 1 ? entropy / logf((float)scope) : 0,
+        .labels = scope,
+    };
+}
+
+void sl_gate_score_in(const struct sl_gate *gate, struct sl_slice text,
+                      const struct sl_gate_scope *scope, float *probabilities,
+                      struct sl_gate_result *out)
+{
+    score_labels(gate, text, probabilities);
+    softmax(probabilities, gate->labels, scope);
+    *out = summarize(probabilities, gate->labels, scope->count);
 }
 
 void sl_gate_probabilities(const struct sl_gate *gate, struct sl_slice text, float *probabilities)
 {
-    score_labels(gate, text, probabilities);
-    softmax(probabilities, gate->labels);
+    struct sl_gate_scope scope;
+    struct sl_gate_result result;
+    sl_gate_scope_all(gate, &scope);
+    sl_gate_score_in(gate, text, &scope, probabilities, &result);
 }
 
 void sl_gate_score(const struct sl_gate *gate, struct sl_slice text, struct sl_gate_result *out)
 {
-    float values[SL_GATE_LABELS_MAX];
-    score_labels(gate, text, values);
-    uint32_t best = softmax(values, gate->labels);
-    float second = 0, entropy = 0;
-    for (uint32_t i = 0; i < gate->labels; i++) {
-        if (i != best && values[i] > second)
-            second = values[i];
-        if (values[i] > 0)
-            entropy -= values[i] * logf(values[i]);
-    }
-    const float tiny = 1e-12F; /* a second label of probability 0: the margin stays finite */
-    *out = (struct sl_gate_result){
-        .label = best,
-        .probability = values[best],
-        .margin = logf(values[best]) - logf(second > tiny ? second : tiny),
-        .entropy = gate->labels > 1 ? entropy / logf((float)gate->labels) : 0,
-    };
+    float probabilities[SL_GATE_LABELS_MAX];
+    struct sl_gate_scope scope;
+    sl_gate_scope_all(gate, &scope);
+    sl_gate_score_in(gate, text, &scope, probabilities, out);
 }
 
 /* ---- agreement ---- */

@@ -23,6 +23,8 @@
 #include "sluice/err.h"
 #include "sluice/slice.h"
 
+#include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define SL_GATE_LABELS_MAX 1024
@@ -35,7 +37,14 @@ struct sl_gate_result {
     uint32_t label;
     float probability; /* of the best label */
     float margin;      /* log p(best) - log p(second) */
-    float entropy;     /* of all labels, over log(labels): 0 to 1 */
+    float entropy;     /* of all labels in scope, over their logarithm: 0 to 1 */
+    uint32_t labels;   /* in scope */
+};
+
+/* The labels that may be answered: one bit each. */
+struct sl_gate_scope {
+    uint64_t bits[SL_GATE_LABELS_MAX / 64];
+    uint32_t count;
 };
 
 /* `digest` NULL, or the SHA-256 that the file must have (SL_ERR_INTEGRITY). Errors: SL_ERR_IO,
@@ -48,8 +57,21 @@ enum sl_err sl_gate_read(const void *data, size_t len, struct sl_gate **out,
 void sl_gate_free(struct sl_gate *gate);
 uint32_t sl_gate_labels(const struct sl_gate *gate);
 const char *sl_gate_label(const struct sl_gate *gate, uint32_t label);
+/* UINT32_MAX: the gate does not know it. */
+uint32_t sl_gate_find_label(const struct sl_gate *gate, struct sl_slice label);
+void sl_gate_scope_add(struct sl_gate_scope *scope, uint32_t label);
+void sl_gate_scope_all(const struct sl_gate *gate, struct sl_gate_scope *scope);
+/* The labels that a JSON schema names in its `enum`s and `const`s; all of them where it names fewer
+ * than two, or where `schema` is NULL. */
+void sl_gate_scope_schema(const struct sl_gate *gate, const json_t *schema,
+                          struct sl_gate_scope *scope);
+bool sl_gate_scope_has(const struct sl_gate_scope *scope, uint32_t label);
+/* Among all labels. */
 void sl_gate_score(const struct sl_gate *gate, struct sl_slice text, struct sl_gate_result *out);
-/* The same with the probability of every label: `probabilities` has room for all. */
+/* Among those in scope; `probabilities` gets one number a label, 0 out of scope. */
+void sl_gate_score_in(const struct sl_gate *gate, struct sl_slice text,
+                      const struct sl_gate_scope *scope, float *probabilities,
+                      struct sl_gate_result *out);
 void sl_gate_probabilities(const struct sl_gate *gate, struct sl_slice text, float *probabilities);
 /* True where the answer names the label as a whole word, without regard to case; `_`, `-`, `.` and
  * blanks count as one. */
@@ -57,9 +79,12 @@ bool sl_gate_names_label(const struct sl_gate *gate, uint32_t label, struct sl_s
 
 /* ---- training ---- */
 
+#define SL_GATE_FOREIGN UINT32_MAX
+
 struct sl_gate_row {
     struct sl_slice text;
-    uint32_t label;
+    uint32_t label; /* SL_GATE_FOREIGN: none fits; teaches an even distribution */
+    uint32_t set;   /* rows of one set compete for that set's labels, small numbers from 0 */
 };
 struct sl_gate_training {
     const struct sl_gate_row *rows;

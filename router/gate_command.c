@@ -25,9 +25,12 @@ static enum sl_err measure(const char *path, const struct sl_labelled *val, size
     *right = *labelled = 0;
     for (size_t i = 0; err == SL_OK && i < val->count; i++) {
         struct sl_gate_result result;
-        if (val->rows[i].label == NULL || val->rows[i].task != SL_TASK_INTENT)
+        struct sl_gate_scope scope;
+        float probabilities[SL_GATE_LABELS_MAX];
+        if (val->rows[i].label_idx == UINT32_MAX)
             continue;
-        sl_gate_score(gate, val->rows[i].text, &result);
+        sl_labelled_scope(val, val->rows[i].set, gate, &scope);
+        sl_gate_score_in(gate, val->rows[i].text, &scope, probabilities, &result);
         *right += strcmp(sl_gate_label(gate, result.label), val->rows[i].label) == 0;
         ++*labelled;
     }

@@ -3,6 +3,10 @@
  * Training of a gate: multinomial logistic regression over hashed n-grams, by AdaGrad on single
  * rows in a shuffled order, then 8-bit weights and a temperature fitted on rows held out.
  *
+ * Rows of several sets are trained together. A row's label competes with the labels of its own set
+ * (an app that asks with a set of labels gets one of them), and with half the weight with all labels
+ * (an app that asks without gets any). Foreign rows teach an even distribution over their set.
+ *
  * Why AdaGrad: n-grams differ in frequency by four orders of magnitude, and a step of one size
  * either never learns the rare ones or never settles on the common ones. One accumulator a bucket
  * (not a weight) is enough and saves half the memory traffic. Weights shrink by decoupled decay,
@@ -29,11 +33,13 @@
 #define DEFAULT_L2 2e-6  /* on CLINC150 val: 2e-6 91.9 %, 2e-5 91.8 %, 2e-4 91.0 % */
 #define LEARNING_RATE 1.0F
 #define ADAGRAD_START 0.1F /* tames the first steps */
+#define ALL_LABELS_WEIGHT 0.5F /* of the loss against all labels beside that against the set's */
+#define FOREIGN_WEIGHT 0.5F
 #define HELD_OUT 10        /* one row in ten where no val rows are given */
 
 struct row {
     struct sl_gate_ngram *ngrams;
-    uint32_t count, label;
+    uint32_t count, label, set;
 };
 
 struct trainer {
@@ -47,7 +53,9 @@ struct trainer {
     float *bias;    /* (label) */
     float *squares; /* (bucket): sum of squared gradients */
     float *bias_squares;
-    float *logits; /* (label) */
+    float *logits, *errors, *shares; /* (label) */
+    uint32_t set_count;
+    bool *in_set; /* (set, label) */
 };
 
 static void trainer_clear(struct trainer *trainer)
@@ -61,6 +69,9 @@ static void trainer_clear(struct trainer *trainer)
     free(trainer->squares);
     free(trainer->bias_squares);
     free(trainer->logits);
+    free(trainer->errors);
+    free(trainer->shares);
+    free(trainer->in_set);
 }
 
 static uint32_t random_below(struct trainer *trainer, uint32_t bound)
@@ -82,6 +93,7 @@ static enum sl_err read_ngrams(struct trainer *trainer, const struct sl_gate_row
         struct row *row = &trainer->rows[trainer->row_count++];
         row->count = (uint32_t)sl_gate_ngrams(rows[i].text, trainer->buckets, ngrams);
         row->label = rows[i].label;
+        row->set = rows[i].set;
         row->ngrams = malloc((row->count + 1) * sizeof *row->ngrams);
         if (row->ngrams == NULL)
             return SL_ERR_MEMORY;
@@ -103,6 +115,24 @@ static void weigh_rows(struct trainer *trainer)
         sl_gate_weigh(trainer->rows[i].ngrams, trainer->rows[i].count, trainer->idf);
 }
 
+/* Which labels occur in which set. A set without labels competes for all of them. */
+static bool *find_sets(const struct sl_gate_row *rows, size_t count, uint32_t labels,
+                       uint32_t *set_count)
+{
+    *set_count = 1;
+    for (size_t i = 0; i < count; i++)
+        if (rows[i].set >= *set_count)
+            *set_count = rows[i].set + 1;
+    bool *in_set = calloc(*set_count, labels * sizeof *in_set);
+    for (size_t i = 0; in_set != NULL && i < count; i++)
+        if (rows[i].label != SL_GATE_FOREIGN)
+            in_set[(size_t)rows[i].set * labels + rows[i].label] = true;
+    for (uint32_t set = 0; in_set != NULL && set < *set_count; set++)
+        if (memchr(in_set + (size_t)set * labels, true, labels) == NULL)
+            memset(in_set + (size_t)set * labels, true, labels);
+    return in_set;
+}
+
 static enum sl_err prepare(struct trainer *trainer, const struct sl_gate_row *rows, size_t count)
 {
     size_t cells;
@@ -114,8 +144,12 @@ static enum sl_err prepare(struct trainer *trainer, const struct sl_gate_row *ro
     trainer->squares = calloc(trainer->buckets, sizeof(float));
     trainer->bias_squares = calloc(trainer->labels, sizeof(float));
     trainer->logits = calloc(trainer->labels, sizeof(float));
+    trainer->errors = calloc(trainer->labels, sizeof(float));
+    trainer->shares = calloc(trainer->labels, sizeof(float));
+    trainer->in_set = find_sets(rows, count, trainer->labels, &trainer->set_count);
     if (trainer->idf == NULL || trainer->weights == NULL || trainer->bias == NULL ||
-        trainer->squares == NULL || trainer->bias_squares == NULL || trainer->logits == NULL)
+        trainer->squares == NULL || trainer->bias_squares == NULL || trainer->logits == NULL ||
+        trainer->errors == NULL || trainer->shares == NULL || trainer->in_set == NULL)
         return SL_ERR_MEMORY;
     enum sl_err err = read_ngrams(trainer, rows, count);
     if (err == SL_OK)
@@ -137,29 +171,51 @@ static void forward(const struct trainer *trainer, const struct row *row, float 
     }
 }
 
-/* In place; returns the loss of `label`. */
-static double softmax_loss(float *values, uint32_t count, uint32_t label)
+/* Softmax of the logits over the labels that `wanted` has (NULL: all), 0 elsewhere. Returns the
+ * logarithm of what it divided by, so that a label's loss is that less its logit. */
+static double softmax(const float *logits, uint32_t labels, const bool *wanted, float *out)
 {
-    float top = values[0];
+    float top = -INFINITY;
     double sum = 0;
-    for (uint32_t i = 1; i < count; i++)
-        if (values[i] > top)
-            top = values[i];
-    double own = (double)values[label] - top;
-    for (uint32_t i = 0; i < count; i++) {
-        values[i] = expf(values[i] - top);
-        sum += values[i];
+    for (uint32_t i = 0; i < labels; i++)
+        if ((wanted == NULL || wanted[i]) && logits[i] > top)
+            top = logits[i];
+    for (uint32_t i = 0; i < labels; i++) {
+        out[i] = wanted == NULL || wanted[i] ? expf(logits[i] - top) : 0;
+        sum += out[i];
     }
     float scale = (float)(1 / sum);
-    for (uint32_t i = 0; i < count; i++)
-        values[i] *= scale;
-    return log(sum) - own;
+    for (uint32_t i = 0; i < labels; i++)
+        out[i] *= scale;
+    return log(sum) + top;
 }
 
-/* `errors`: probabilities, less one at the label: the gradient of the logits. */
-static void backward(struct trainer *trainer, const struct row *row, const float *errors)
+/* The gradient of the logits into `errors`; returns the loss against the set. */
+static double find_errors(struct trainer *trainer, const struct row *row)
 {
     uint32_t labels = trainer->labels;
+    const bool *own = trainer->in_set + (size_t)row->set * labels;
+    double log_sum = softmax(trainer->logits, labels, own, trainer->errors);
+    if (row->label == SL_GATE_FOREIGN) {
+        uint32_t count = 0;
+        for (uint32_t i = 0; i < labels; i++)
+            count += own[i];
+        for (uint32_t i = 0; i < labels; i++)
+            trainer->errors[i] =
+                own[i] ? FOREIGN_WEIGHT * (trainer->errors[i] - 1.0F / (float)count) : 0;
+        return 0;
+    }
+    softmax(trainer->logits, labels, NULL, trainer->shares);
+    for (uint32_t i = 0; i < labels; i++)
+        trainer->errors[i] += ALL_LABELS_WEIGHT * trainer->shares[i];
+    trainer->errors[row->label] -= 1 + ALL_LABELS_WEIGHT;
+    return log_sum - trainer->logits[row->label];
+}
+
+static void backward(struct trainer *trainer, const struct row *row)
+{
+    uint32_t labels = trainer->labels;
+    const float *errors = trainer->errors;
     float energy = 0;
     for (uint32_t j = 0; j < labels; j++)
         energy += errors[j] * errors[j];
@@ -202,9 +258,8 @@ static enum sl_err run_epochs(struct trainer *trainer, const struct sl_gate_trai
         for (size_t i = 0; i < trainer->row_count; i++) {
             const struct row *row = &trainer->rows[order[i]];
             forward(trainer, row, trainer->logits);
-            loss += softmax_loss(trainer->logits, trainer->labels, row->label);
-            trainer->logits[row->label] -= 1;
-            backward(trainer, row, trainer->logits);
+            loss += find_errors(trainer, row);
+            backward(trainer, row);
         }
         if (training->progress != NULL)
             training->progress(training->progress_ctx, epoch + 1, trainer->epochs,
@@ -292,72 +347,93 @@ static enum sl_err encode(const struct trainer *trainer, const char *const *labe
 
 /* ---- temperature ---- */
 
-/* Mean loss of the held-out rows at 1 / temperature `sharpness`; `logits` are (row, label). */
-static double loss_at(const float *logits, const struct sl_gate_row *rows, size_t count,
-                      uint32_t labels, double sharpness, float *work)
+/* Rows held out, with their logits under the quantized gate. */
+struct held {
+    const struct sl_gate_row *rows;
+    size_t count;
+    uint32_t labels, set_count;
+    const bool *in_set;
+    float *logits; /* (row, label) */
+    float *work, *shares; /* (label) */
+};
+
+/* Mean loss of the labelled rows, each against its set, at 1 / temperature `sharpness`. */
+static double loss_at(const struct held *held, double sharpness)
 {
     double loss = 0;
-    for (size_t i = 0; i < count; i++) {
-        for (uint32_t j = 0; j < labels; j++)
-            work[j] = (float)(logits[i * labels + j] * sharpness);
-        loss += softmax_loss(work, labels, rows[i].label);
+    size_t count = 0;
+    for (size_t i = 0; i < held->count; i++) {
+        const struct sl_gate_row *row = &held->rows[i];
+        if (row->label == SL_GATE_FOREIGN)
+            continue;
+        for (uint32_t j = 0; j < held->labels; j++)
+            held->work[j] = (float)(held->logits[i * held->labels + j] * sharpness);
+        const bool *own = row->set < held->set_count
+                              ? held->in_set + (size_t)row->set * held->labels
+                              : NULL;
+        loss += softmax(held->work, held->labels, own, held->shares) - held->work[row->label];
+        count++;
     }
-    return loss / (double)count;
+    return count == 0 ? 0 : loss / (double)count;
 }
 
 /* Golden-section search: the loss is convex in the sharpness. */
-static double best_sharpness(const float *logits, const struct sl_gate_row *rows, size_t count,
-                             uint32_t labels, float *work)
+static double best_sharpness(const struct held *held)
 {
     const double golden = 0.6180339887498949;
     double low = 0.1, high = 10;
     double a = high - golden * (high - low), b = low + golden * (high - low);
-    double loss_a = loss_at(logits, rows, count, labels, a, work);
-    double loss_b = loss_at(logits, rows, count, labels, b, work);
+    double loss_a = loss_at(held, a), loss_b = loss_at(held, b);
     for (int step = 0; step < 40; step++) {
         if (loss_a < loss_b) {
             high = b;
             b = a;
             loss_b = loss_a;
             a = high - golden * (high - low);
-            loss_a = loss_at(logits, rows, count, labels, a, work);
+            loss_a = loss_at(held, a);
         } else {
             low = a;
             a = b;
             loss_a = loss_b;
             b = low + golden * (high - low);
-            loss_b = loss_at(logits, rows, count, labels, b, work);
+            loss_b = loss_at(held, b);
         }
     }
     return (low + high) / 2;
 }
 
 /* Of the quantized gate in `file`, which is what will be scored. */
-static enum sl_err fit_temperature(const struct sl_buf *file, const struct sl_gate_row *rows,
-                                   size_t count, uint32_t labels, float *temperature,
-                                   struct sl_error *error)
+static enum sl_err fit_temperature(const struct sl_buf *file, const struct trainer *trainer,
+                                   const struct sl_gate_row *rows, size_t count,
+                                   float *temperature, struct sl_error *error)
 {
     struct sl_gate *gate;
+    struct held held = {.rows = rows, .count = count, .labels = trainer->labels,
+                        .set_count = trainer->set_count, .in_set = trainer->in_set};
     size_t cells;
     *temperature = 1;
-    if (count == 0 || !sl_size_mul(count, labels, &cells))
+    if (count == 0 || !sl_size_mul(count, held.labels, &cells))
         return SL_OK;
     enum sl_err err = sl_gate_read(file->data, file->len, &gate, error);
     if (err != SL_OK)
         return err;
-    float *logits = malloc(cells * sizeof *logits), *work = malloc(labels * sizeof *work);
-    for (size_t i = 0; logits != NULL && work != NULL && i < count; i++) {
-        float *own = logits + i * labels;
+    held.logits = malloc(cells * sizeof *held.logits);
+    held.work = malloc(held.labels * sizeof *held.work);
+    held.shares = malloc(held.labels * sizeof *held.shares);
+    bool has_memory = held.logits != NULL && held.work != NULL && held.shares != NULL;
+    for (size_t i = 0; has_memory && i < count; i++) {
+        float *own = held.logits + i * held.labels;
         sl_gate_probabilities(gate, rows[i].text, own);
-        for (uint32_t j = 0; j < labels; j++) /* up to a constant, which softmax ignores */
+        for (uint32_t j = 0; j < held.labels; j++) /* up to a constant, which softmax ignores */
             own[j] = logf(own[j] > 1e-30F ? own[j] : 1e-30F);
     }
-    if (logits != NULL && work != NULL)
-        *temperature = (float)(1 / best_sharpness(logits, rows, count, labels, work));
+    if (has_memory)
+        *temperature = (float)(1 / best_sharpness(&held));
     else
         err = SL_ERR_MEMORY;
-    free(logits);
-    free(work);
+    free(held.logits);
+    free(held.work);
+    free(held.shares);
     sl_gate_free(gate);
     return err;
 }
@@ -376,8 +452,9 @@ static enum sl_err check(const struct sl_gate_training *training, uint32_t bucke
         return sl_error_set(error, SL_ERR_INVALID, "buckets: expected a power of two up to %u, "
                             "found %u", SL_GATE_BUCKETS_MAX, buckets);
     for (size_t i = 0; i < training->row_count; i++)
-        if (training->rows[i].label >= training->label_count)
-            return sl_error_set(error, SL_ERR_INVALID, "row %zu has no label", i);
+        if (training->rows[i].label >= training->label_count &&
+            training->rows[i].label != SL_GATE_FOREIGN)
+            return sl_error_set(error, SL_ERR_INVALID, "row %zu has a label that is not listed", i);
     return SL_OK;
 }
 
@@ -422,7 +499,7 @@ static enum sl_err train_rows(const struct sl_gate_training *training, struct tr
     if (err == SL_OK)
         err = encode(trainer, training->labels, 1, file);
     if (err == SL_OK)
-        err = fit_temperature(file, val, val_count, trainer->labels, &temperature, error);
+        err = fit_temperature(file, trainer, val, val_count, &temperature, error);
     if (err != SL_OK)
         return err;
     sl_buf_reset(file);

@@ -8,6 +8,7 @@
  */
 #include "infer.h"
 
+#include "label_prior.h"
 #include "measure.h"
 #include "pipeline.h"
 #include "sluice/clock.h"
@@ -26,6 +27,7 @@ struct infer_run {
     struct sl_features features;
     struct sl_decision before; /* what sl_decide_before said: the threshold in force */
     const struct sl_calibration *calibration;
+    struct sl_label_choice labels;
     uint64_t first_token_ms;
     uint32_t tokens_max;
     bool is_client_cap; /* tokens_max is what the client asked for, not the box's own cap */
@@ -233,6 +235,8 @@ static enum sl_err take_token(struct infer_run *run, const struct sl_event *even
         run->first_token_ms = req->infer.first_token_ns / 1000000;
     }
     sl_features_token(&run->features, &event->stats);
+    sl_features_choice(&run->features, &event->choice,
+                       sl_label_choice_has(&run->labels, event->token));
     enum sl_err err = emit_text(run, event->text);
     if (err == SL_OK)
         err = add_logprobs(run, event);
@@ -426,8 +430,11 @@ enum sl_err sl_infer_run(struct sl_request *req, bool may_escalate, struct sl_er
     req->answer = &req->infer.answer;
     run.before = sl_decide_before(m, &req->auth.route);
     sl_features_init(&run.features);
-    sl_features_request(&run.features, run.calibration, sl_last_user_text(req->parse.chat));
     struct sl_generate_params params = params_of(&run);
+    sl_label_choice_make(req->router->label_prior, sl_last_user_text(req->parse.chat), params.schema,
+                         &run.features, &run.labels);
+    params.prior = run.labels.prior;
+    params.prior_count = run.labels.is_weighted ? run.labels.count : 0;
     struct sl_error why = {0};
     req->infer.was_run = true;
     const char *name = sl_engine_info(req->router->config.engine)->name;

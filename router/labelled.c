@@ -231,8 +231,8 @@ static void select_rows(struct file_rows *file, const char *split)
     file->count = kept;
 }
 
-static enum sl_err read_file(const char *path, const char *split, struct file_rows *all,
-                             struct sl_error *error)
+static enum sl_err read_file(const char *path, uint32_t file_idx, const char *split,
+                             struct file_rows *all, struct sl_error *error)
 {
     struct file_rows file = {0};
     FILE *in = fopen(path, "re");
@@ -246,6 +246,9 @@ static enum sl_err read_file(const char *path, const char *split, struct file_ro
         if (!add_row(all, json_incref(file.rows[i].object))) {
             json_decref(file.rows[i].object);
             err = sl_error_set(error, SL_ERR_MEMORY, NULL);
+        } else {
+            struct sl_labelled_row *row = &all->rows[all->count - 1];
+            row->set = file_idx * SL_TASKS + (uint32_t)row->task;
         }
     free_rows(file.rows, file.count);
     return err;
@@ -279,28 +282,45 @@ static uint32_t find_label(const char *const *labels, uint32_t count, const char
     return found == NULL ? UINT32_MAX : (uint32_t)(found - (const char **)(size_t)(const void *)labels);
 }
 
-static bool has_intent(const struct sl_labelled_row *row)
+static bool has_label(const struct sl_labelled_row *row)
 {
-    return row->task == SL_TASK_INTENT && row->label != NULL;
+    return (row->task == SL_TASK_INTENT || row->task == SL_TASK_SENTIMENT) && row->label != NULL;
 }
 
-static enum sl_err collect_labels(struct sl_labelled *set, struct sl_error *error)
+/* The labels of the rows of one set, or of all. */
+static bool list_labels(const struct sl_labelled *rows, bool all, uint32_t set,
+                        struct sl_label_list *list)
 {
-    set->labels = malloc((set->count + 1) * sizeof *set->labels);
-    if (set->labels == NULL)
-        return sl_error_set(error, SL_ERR_MEMORY, NULL);
     size_t count = 0;
-    for (size_t i = 0; i < set->count; i++)
-        if (has_intent(&set->rows[i]))
-            set->labels[count++] = set->rows[i].label;
-    qsort(set->labels, count, sizeof *set->labels, compare_words);
+    list->labels = malloc((rows->count + 1) * sizeof *list->labels);
+    if (list->labels == NULL)
+        return false;
+    for (size_t i = 0; i < rows->count; i++)
+        if (has_label(&rows->rows[i]) && (all || rows->rows[i].set == set))
+            list->labels[count++] = rows->rows[i].label;
+    qsort(list->labels, count, sizeof *list->labels, compare_words);
     for (size_t i = 0; i < count; i++)
-        if (i == 0 || strcmp(set->labels[i], set->labels[i - 1]) != 0)
-            set->labels[set->label_count++] = set->labels[i];
-    for (size_t i = 0; i < set->count; i++)
-        if (has_intent(&set->rows[i]))
-            set->rows[i].label_idx =
-                find_label(set->labels, set->label_count, set->rows[i].label);
+        if (i == 0 || strcmp(list->labels[i], list->labels[i - 1]) != 0)
+            list->labels[list->count++] = list->labels[i];
+    return true;
+}
+
+static enum sl_err collect_labels(struct sl_labelled *rows, uint32_t files, struct sl_error *error)
+{
+    struct sl_label_list all = {0};
+    bool has_memory = list_labels(rows, true, 0, &all);
+    rows->labels = all.labels;
+    rows->label_count = all.count;
+    rows->set_count = files * SL_TASKS;
+    rows->sets = calloc(rows->set_count + 1, sizeof *rows->sets);
+    for (uint32_t set = 0; rows->sets != NULL && has_memory && set < rows->set_count; set++)
+        has_memory = list_labels(rows, false, set, &rows->sets[set]);
+    if (rows->sets == NULL || !has_memory)
+        return sl_error_set(error, SL_ERR_MEMORY, NULL);
+    for (size_t i = 0; i < rows->count; i++)
+        if (has_label(&rows->rows[i]))
+            rows->rows[i].label_idx =
+                find_label(rows->labels, rows->label_count, rows->rows[i].label);
     return SL_OK;
 }
 
@@ -311,15 +331,16 @@ enum sl_err sl_labelled_read(const char *paths, const char *split, size_t rows_m
     char *copy = strdup(paths), *rest = copy;
     enum sl_err err = copy == NULL ? sl_error_set(error, SL_ERR_MEMORY, NULL) : SL_OK;
     *out = (struct sl_labelled){0};
-    for (char *path; err == SL_OK && (path = strsep(&rest, ",")) != NULL;)
-        err = read_file(path, split, &all, error);
+    uint32_t files = 0;
+    for (char *path; err == SL_OK && (path = strsep(&rest, ",")) != NULL; files++)
+        err = read_file(path, files, split, &all, error);
     free(copy);
     if (err == SL_OK)
         thin(&all, rows_max);
     out->rows = all.rows;
     out->count = all.count;
     if (err == SL_OK)
-        err = collect_labels(out, error);
+        err = collect_labels(out, files, error);
     if (err != SL_OK)
         sl_labelled_clear(out);
     return err;
@@ -331,6 +352,9 @@ void sl_labelled_clear(struct sl_labelled *set)
         return;
     free_rows(set->rows, set->count);
     free(set->labels);
+    for (uint32_t i = 0; set->sets != NULL && i < set->set_count; i++)
+        free(set->sets[i].labels);
+    free(set->sets);
     *set = (struct sl_labelled){0};
 }
 
@@ -341,11 +365,11 @@ struct sl_gate_row *sl_labelled_gate_rows(const struct sl_labelled *set,
     struct sl_gate_row *rows = malloc((set->count + 1) * sizeof *rows);
     *count = 0;
     for (size_t i = 0; rows != NULL && i < set->count; i++) {
-        uint32_t label = has_intent(&set->rows[i])
-                             ? find_label(labels, label_count, set->rows[i].label)
-                             : UINT32_MAX;
-        if (label != UINT32_MAX)
-            rows[(*count)++] = (struct sl_gate_row){set->rows[i].text, label};
+        const struct sl_labelled_row *row = &set->rows[i];
+        uint32_t label = has_label(row) ? find_label(labels, label_count, row->label)
+                                        : SL_GATE_FOREIGN;
+        if (row->is_foreign || label != SL_GATE_FOREIGN)
+            rows[(*count)++] = (struct sl_gate_row){row->text, label, row->set};
     }
     return rows;
 }
@@ -376,23 +400,37 @@ static json_t *labels_schema(const char *member, json_t *labels)
                      0);
 }
 
-json_t *sl_labelled_schema(const struct sl_labelled *set, enum sl_task task)
+json_t *sl_labelled_schema(const struct sl_labelled *rows, uint32_t set)
 {
-    if (task == SL_TASK_SENTIMENT)
-        return labels_schema("sentiment", json_pack("[s, s]", "positive", "negative"));
-    if (task != SL_TASK_INTENT || set->label_count == 0)
+    const struct sl_label_list *list = &rows->sets[set];
+    bool is_intent = set % SL_TASKS == SL_TASK_INTENT;
+    if (list->count == 0)
         return NULL;
     json_t *labels = json_array();
-    for (uint32_t i = 0; i < set->label_count; i++)
-        json_array_append_new(labels, json_string(set->labels[i]));
-    json_t *schema = labels_schema("intent", labels);
-    if (schema == NULL)
-        return NULL;
+    for (uint32_t i = 0; i < list->count; i++)
+        json_array_append_new(labels, json_string(list->labels[i]));
+    json_t *schema = labels_schema(is_intent ? "intent" : "sentiment", labels);
+    if (schema == NULL || !is_intent)
+        return schema;
     json_object_set_new(json_object_get(schema, "properties"), "slots",
                         json_pack("{s:s, s:{s:s}}", "type", "object", "additionalProperties",
                                   "type", "string"));
     json_array_append_new(json_object_get(schema, "required"), json_string("slots"));
     return schema;
+}
+
+void sl_labelled_scope(const struct sl_labelled *rows, uint32_t set, const struct sl_gate *gate,
+                       struct sl_gate_scope *scope)
+{
+    const struct sl_label_list *list = &rows->sets[set];
+    memset(scope, 0, sizeof *scope);
+    for (uint32_t i = 0; i < list->count; i++) {
+        uint32_t label = sl_gate_find_label(gate, sl_slice_of(list->labels[i]));
+        if (label != UINT32_MAX)
+            sl_gate_scope_add(scope, label);
+    }
+    if (scope->count < 2)
+        sl_gate_scope_all(gate, scope);
 }
 
 /* ---- judging ---- */

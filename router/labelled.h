@@ -26,22 +26,33 @@
 #define SL_LABELLED_LINE_MAX (1u << 20)
 
 enum sl_task { SL_TASK_ANSWER, SL_TASK_INTENT, SL_TASK_SENTIMENT, SL_TASK_SLOTS, SL_TASK_ENTITIES };
+#define SL_TASKS (SL_TASK_ENTITIES + 1)
 
 struct sl_labelled_row {
     json_t *object; /* owned; the rest borrows from it */
     enum sl_task task;
     struct sl_slice text; /* of the user's last message */
     const char *label;    /* NULL: none */
-    uint32_t label_idx;   /* among the set's labels; UINT32_MAX: none */
+    uint32_t label_idx;   /* among all labels; UINT32_MAX: none */
+    uint32_t set;         /* its file and task */
     bool is_foreign;      /* nothing that the box says is right */
     uint64_t key;         /* of id or text */
+};
+
+/* Labels, sorted, each once; borrowed from the rows. */
+struct sl_label_list {
+    const char **labels;
+    uint32_t count;
 };
 
 struct sl_labelled {
     struct sl_labelled_row *rows;
     size_t count;
-    const char **labels; /* sorted, each once: of rows with task intent; borrowed from the rows */
+    const char **labels; /* of all rows with task intent or sentiment */
     uint32_t label_count;
+    struct sl_label_list *sets; /* the same by set: file * SL_TASKS + task, so that the parts of one
+                                 * list of files have the same numbers */
+    uint32_t set_count;
 };
 
 /* Reads the files (names with commas between). `split` is a part by its name in the file, "" for
@@ -60,14 +71,18 @@ void sl_labelled_clear(struct sl_labelled *set);
 /* The chat to send: the row's messages, or its text with the system line of its task. A new
  * reference; NULL when out of memory. */
 json_t *sl_labelled_messages(const struct sl_labelled_row *row);
-/* A JSON schema that holds answers to the labels of the set; NULL where the task has none. */
-json_t *sl_labelled_schema(const struct sl_labelled *set, enum sl_task task);
+/* A JSON schema that holds answers to the labels of the rows' set; NULL where it has none. */
+json_t *sl_labelled_schema(const struct sl_labelled *rows, uint32_t set);
+
+/* The labels of a set that the gate knows; all of them for a set without. */
+void sl_labelled_scope(const struct sl_labelled *rows, uint32_t set, const struct sl_gate *gate,
+                       struct sl_gate_scope *scope);
 
 bool sl_labelled_is_right(const struct sl_labelled_row *row, struct sl_slice answer);
 /* Adds to true positives, false positives and false negatives of slots (name and exact value). */
 void sl_labelled_count_slots(const struct sl_labelled_row *row, struct sl_slice answer,
                              size_t counts[3]);
-/* Rows with a label, for training a gate. free() it. */
+/* Rows with a label, and foreign ones, for training a gate. free() it. */
 struct sl_gate_row *sl_labelled_gate_rows(const struct sl_labelled *set,
                                           const char *const *labels, uint32_t label_count,
                                           size_t *count);

@@ -9,24 +9,33 @@
 
 #include "sluice/clock.h"
 
+#include <stdlib.h>
+
 #define ANSWER_BYTES_MAX (1u << 16)
 #define ROW_TIMEOUT_MS 60000 /* a row that takes longer is a broken engine */
 #define OUTPUT_TOKENS 128    /* labelled answers are short */
 
-void sl_local_runner_init(struct sl_local_runner *runner, struct sl_engine *engine,
-                          const struct sl_calibration *calibration, const struct sl_labelled *set,
-                          bool restrict_labels)
+enum sl_err sl_local_runner_init(struct sl_local_runner *runner, struct sl_engine *engine,
+                                 const struct sl_calibration *calibration,
+                                 const struct sl_labelled *rows, bool restrict_labels)
 {
     *runner = (struct sl_local_runner){
         .engine = engine, .calibration = calibration, .output_tokens_max = OUTPUT_TOKENS};
-    for (int task = 0; restrict_labels && task <= SL_TASK_ENTITIES; task++)
-        runner->schemas[task] = sl_labelled_schema(set, (enum sl_task)task);
+    runner->schemas = calloc(rows->set_count + 1, sizeof *runner->schemas);
+    if (runner->schemas == NULL)
+        return SL_ERR_MEMORY;
+    runner->set_count = rows->set_count;
+    for (uint32_t set = 0; restrict_labels && set < rows->set_count; set++)
+        runner->schemas[set] = sl_labelled_schema(rows, set);
+    return sl_label_prior_create(engine, calibration, &runner->prior);
 }
 
 void sl_local_runner_clear(struct sl_local_runner *runner)
 {
-    for (int task = 0; task <= SL_TASK_ENTITIES; task++)
-        json_decref(runner->schemas[task]);
+    for (uint32_t set = 0; set < runner->set_count; set++)
+        json_decref(runner->schemas[set]);
+    free(runner->schemas);
+    sl_label_prior_free(runner->prior);
     *runner = (struct sl_local_runner){0};
 }
 
@@ -45,7 +54,8 @@ static enum sl_err prepare(struct sl_local_runner *runner, const struct sl_label
 }
 
 static enum sl_err take_event(struct sl_local_runner *runner, const struct sl_prompt *prompt,
-                              const struct sl_event *event, struct sl_local_row *out)
+                              const struct sl_label_choice *labels, const struct sl_event *event,
+                              struct sl_local_row *out)
 {
     switch (event->kind) {
     case SL_EVENT_PREFILL:
@@ -55,6 +65,7 @@ static enum sl_err take_event(struct sl_local_runner *runner, const struct sl_pr
         return SL_OK;
     case SL_EVENT_TOKEN:
         sl_features_token(&out->features, &event->stats);
+        sl_features_choice(&out->features, &event->choice, sl_label_choice_has(labels, event->token));
         return sl_buf_append_slice(&out->answer, event->text);
     case SL_EVENT_END:
         return sl_buf_append_slice(&out->answer, event->text);
@@ -68,18 +79,22 @@ static enum sl_err generate(struct sl_local_runner *runner, const struct sl_labe
 {
     struct sl_generation *generation = NULL;
     struct sl_event event = {0};
-    const json_t *schema = runner->schemas[row->task];
+    const json_t *schema = runner->schemas[row->set];
+    struct sl_label_choice labels;
+    sl_label_choice_make(runner->prior, row->text, schema, &out->features, &labels);
     struct sl_generate_params params = {
         .tokens_max = runner->output_tokens_max,
         .format = schema != NULL ? SL_FORMAT_JSON_SCHEMA : SL_FORMAT_TEXT,
         .schema = schema,
+        .prior = labels.prior,
+        .prior_count = labels.is_weighted ? labels.count : 0,
     };
     enum sl_err err = sl_engine_generate(runner->engine, prompt, &params, &generation, error);
     uint64_t deadline_ms = sl_monotonic_ms() + ROW_TIMEOUT_MS;
     while (err == SL_OK && !event.is_last) {
         err = sl_generation_next(generation, deadline_ms, &event);
         if (err == SL_OK)
-            err = take_event(runner, prompt, &event, out);
+            err = take_event(runner, prompt, &labels, &event, out);
     }
     sl_generation_free(generation);
     if (err != SL_OK)
@@ -105,7 +120,6 @@ enum sl_err sl_local_run(struct sl_local_runner *runner, const struct sl_labelle
     *out = (struct sl_local_row){0};
     sl_buf_init(&out->answer, ANSWER_BYTES_MAX);
     sl_features_init(&out->features);
-    sl_features_request(&out->features, runner->calibration, row->text);
     enum sl_err err = prepare(runner, row, &prompt, error);
     if (err == SL_OK)
         err = generate(runner, row, prompt, out, error);

@@ -7,6 +7,7 @@
 #define SLUICE_LOCAL_RUN_H
 
 #include "calibration.h"
+#include "label_prior.h"
 #include "labelled.h"
 
 #include "sluice/buf.h"
@@ -15,7 +16,9 @@
 struct sl_local_runner {
     struct sl_engine *engine;
     const struct sl_calibration *calibration; /* for its gate; NULL: none */
-    json_t *schemas[SL_TASK_ENTITIES + 1];    /* owned; NULL: free text */
+    struct sl_label_prior *prior;             /* owned; NULL: no gate */
+    json_t **schemas;                         /* by the rows' set; owned; NULL: free text */
+    uint32_t set_count;
     uint32_t output_tokens_max;
 };
 
@@ -28,10 +31,11 @@ struct sl_local_row {
     uint64_t nanoseconds;
 };
 
-/* Fills the runner; `restrict_labels` holds intents and sentiment to the labels of the set. */
-void sl_local_runner_init(struct sl_local_runner *runner, struct sl_engine *engine,
-                          const struct sl_calibration *calibration, const struct sl_labelled *set,
-                          bool restrict_labels);
+/* Fills the runner; `restrict_labels` holds intents and sentiment to the labels of their set.
+ * SL_ERR_MEMORY: clear it all the same. */
+enum sl_err sl_local_runner_init(struct sl_local_runner *runner, struct sl_engine *engine,
+                                 const struct sl_calibration *calibration,
+                                 const struct sl_labelled *rows, bool restrict_labels) SL_MUST_CHECK;
 void sl_local_runner_clear(struct sl_local_runner *runner);
 /* Runs one row. *out is filled anew; clear it with sl_local_row_clear. An answer that the model
  * cannot give is no error. Errors: those of the engine that mean it is broken. */

@@ -13,6 +13,7 @@
 #include "pipeline.h"
 
 #include "control.h"
+#include "label_prior.h"
 #include "router_metrics.h"
 #include "sessions.h"
 #include "shadow.h"
@@ -253,9 +254,12 @@ enum sl_err sl_router_create(const struct sl_router_config *config, struct sl_ro
     sl_speculation_credit_init(&router->speculation_credit);
     sl_router_metrics_register();
     router->queue = sl_queue_create(router->config.queue_max);
+    bool has_memory = router->config.engine == NULL ||
+                      sl_label_prior_create(router->config.engine, router->config.calibration,
+                                            &router->label_prior) == SL_OK;
     router->sessions = sl_sessions_create();
     router->device = sl_device_reader_create(NULL);
-    enum sl_err err = router->queue != NULL && router->sessions != NULL && router->device != NULL
+    enum sl_err err = has_memory && router->queue != NULL && router->sessions != NULL && router->device != NULL
                           ? start_workers(router, error)
                           : sl_error_set(error, SL_ERR_MEMORY, NULL);
     if (err == SL_OK && router->config.policies != NULL)
@@ -293,6 +297,7 @@ void sl_router_close(struct sl_router *router, uint64_t drain_deadline_ms)
     sl_shadow_stop(router->shadow);
     sl_queue_free(router->queue);
     sl_sessions_free(router->sessions);
+    sl_label_prior_free(router->label_prior);
     sl_device_reader_free(router->device);
     sl_speculation_credit_clear(&router->speculation_credit);
     pthread_mutex_destroy(&router->requests_lock);

@@ -28,6 +28,7 @@ set(ROUTER_POLICY_SOURCES
   gate_text.c
   gate_train.c
   gate_command.c
+  label_prior.c
   eval.c
   eval_figures.c
   eval_command.c

@@ -5,10 +5,11 @@
  *
  *     struct sl_features features;
  *     sl_features_init(&features);
- *     sl_features_request(&features, calibration, user_text);     // the gate, where there is one
+ *     sl_label_choice_make(prior, user_text, schema, &features, &labels); // the gate, where there is one
  *     sl_features_prompt(&features, &event.prompt, tokens, window); // after SL_EVENT_PREFILL
  *     struct sl_score early = sl_confidence_prompt_score(&features, calibration);
  *     sl_features_token(&features, &event.stats);                 // after each SL_EVENT_TOKEN
+ *     sl_features_choice(&features, &event.choice, is_label);
  *     sl_features_answer(&features, calibration, answer, false, true); // at the end
  *     struct sl_score score = sl_confidence_score(&features, calibration);
  *
@@ -59,6 +60,7 @@ struct sl_features {
     bool has_gate;
     uint32_t gate_label;
     float gate_probability, gate_margin, gate_entropy; /* entropy / log(labels) */
+    uint32_t gate_labels;                              /* in scope */
     /* answer */
     uint32_t tokens;
     bool is_broken; /* a statistic was NaN or above zero */
@@ -70,19 +72,25 @@ struct sl_features {
     float window_worst; /* lowest mean of a full window; the running mean before that */
     float samples[SL_FEATURE_SAMPLES_MAX];
     uint32_t sample_count, sample_stride;
+    /* choices among what prior and format allow; of the label's token alone where there is one */
+    bool has_choice, has_label;
+    float choice_logprob, choice_margin, choice_entropy;
     /* end */
     bool has_answer, is_truncated, is_schema_valid;
     bool has_agreement, gate_agrees; /* the answer names the gate's label */
 };
 
 void sl_features_init(struct sl_features *features);
-/* Runs the calibration's gate, if it has one, over the text of the last user message. Pure;
- * about 10 µs for a short text. `calibration` may be NULL: nothing happens. */
-void sl_features_request(struct sl_features *features, const struct sl_calibration *calibration,
-                         struct sl_slice user_text);
+/* What the gate says of the text of the last user message (label_prior.h runs it). */
+void sl_features_gate(struct sl_features *features, uint32_t label, float probability, float margin,
+                      float entropy, uint32_t labels);
 void sl_features_prompt(struct sl_features *features, const struct sl_prompt_stats *stats,
                         uint32_t prompt_tokens, uint32_t window_tokens);
 void sl_features_token(struct sl_features *features, const struct sl_token_stats *stats);
+/* How sure the same token was among those that prior and format allowed. Kept is the choice of the
+ * label where the answer has one (its first), else the least sure one. */
+void sl_features_choice(struct sl_features *features, const struct sl_token_stats *choice,
+                        bool is_label);
 /* `is_schema_valid`: true where no form was asked for. */
 void sl_features_answer(struct sl_features *features, const struct sl_calibration *calibration,
                         struct sl_slice answer, bool is_truncated, bool is_schema_valid);

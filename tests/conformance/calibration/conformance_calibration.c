@@ -54,12 +54,16 @@ static struct sl_fit_row *gate_rows(const struct sl_gate *gate, const struct sl_
         const struct sl_labelled_row *row = &set->rows[i];
         struct sl_gate_result result;
         struct sl_features features;
-        sl_gate_score(gate, row->text, &result);
+        struct sl_gate_scope scope;
+        float probabilities[SL_GATE_LABELS_MAX];
+        sl_labelled_scope(set, row->set, gate, &scope);
+        sl_gate_score_in(gate, row->text, &scope, probabilities, &result);
         sl_features_init(&features);
         features.has_gate = true;
         features.gate_probability = result.probability;
         features.gate_margin = result.margin;
         features.gate_entropy = result.entropy;
+        features.gate_labels = result.labels;
         sl_features_vector(&features, rows[i].vector);
         rows[i].weight = 1;
         rows[i].key = row->key;

@@ -136,6 +136,40 @@ START_TEST(the_best_that_can_still_be_is_never_below_what_comes)
 }
 END_TEST
 
+START_TEST(the_choice_of_the_label_is_kept_and_else_the_least_sure_one)
+{
+    struct sl_features features;
+    double vector[SL_FEATURE_IDS], low[SL_FEATURE_IDS], high[SL_FEATURE_IDS];
+    const struct sl_token_stats sure = {.logprob = -0.01F, .entropy = 0.05F, .margin = 5};
+    const struct sl_token_stats label = {.logprob = -0.5F, .entropy = 0.9F, .margin = 0.7F};
+    const struct sl_token_stats slot = {.logprob = -3, .entropy = 2, .margin = 0.1F};
+    const struct sl_token_stats forced = {.logprob = 0, .entropy = 0, .margin = INFINITY};
+    sl_features_init(&features);
+    sl_features_vector(&features, vector);
+    ck_assert(isnan(vector[SL_F_CHOICE_LOGPROB]));
+    add(&features, -0.1F);
+    sl_features_choice(&features, &forced, false);
+    add(&features, -0.1F);
+    sl_features_choice(&features, &slot, false);
+    sl_features_vector(&features, vector);
+    ck_assert_double_eq_tol(vector[SL_F_CHOICE_LOGPROB], -3, 1e-6);
+    ck_assert_double_eq_tol(vector[SL_F_CHOICE_MARGIN], 0.1, 1e-6);
+    sl_features_bounds(&features, 5, low, high); /* a label may still come: anything goes */
+    ck_assert_double_eq(high[SL_F_CHOICE_LOGPROB], 0);
+    sl_features_choice(&features, &label, true);
+    sl_features_choice(&features, &slot, false);
+    sl_features_choice(&features, &sure, true);
+    sl_features_vector(&features, vector);
+    ck_assert_double_eq_tol(vector[SL_F_CHOICE_LOGPROB], -0.5, 1e-6);
+    ck_assert_double_eq_tol(vector[SL_F_CHOICE_ENTROPY], 0.9, 1e-6);
+    sl_features_bounds(&features, 5, low, high);
+    ck_assert_double_eq(high[SL_F_CHOICE_LOGPROB], low[SL_F_CHOICE_LOGPROB]);
+    ck_assert(!features.is_broken);
+    sl_features_choice(&features, &(struct sl_token_stats){.logprob = NAN}, false);
+    ck_assert(features.is_broken);
+}
+END_TEST
+
 START_TEST(names_of_features_are_read_back)
 {
     for (int id = 0; id < SL_FEATURE_IDS; id++) {
@@ -173,6 +207,7 @@ int main(void)
     tcase_add_test(tcase, the_vector_has_the_statistics_of_the_tokens);
     tcase_add_test(tcase, long_answers_keep_bounded_samples_and_even_quantiles);
     tcase_add_test(tcase, the_best_that_can_still_be_is_never_below_what_comes);
+    tcase_add_test(tcase, the_choice_of_the_label_is_kept_and_else_the_least_sure_one);
     tcase_add_test(tcase, names_of_features_are_read_back);
     tcase_add_test(tcase, loops_are_found_at_the_end_of_a_text_only);
     suite_add_tcase(suite, tcase);

@@ -23,7 +23,7 @@ static size_t make_rows(char texts[24][64], struct sl_gate_row rows[24])
     for (uint32_t label = 0; label < 3; label++)
         for (size_t i = 0; i < 8; i++, count++) {
             snprintf(texts[count], 64, "%s %s", verbs[label], objects[i]);
-            rows[count] = (struct sl_gate_row){sl_slice_of(texts[count]), label};
+            rows[count] = (struct sl_gate_row){sl_slice_of(texts[count]), label, 0};
         }
     return count;
 }
@@ -139,7 +139,7 @@ END_TEST
 
 START_TEST(bad_training_is_refused)
 {
-    struct sl_gate_row row = {SL_SLICE("x"), 7};
+    struct sl_gate_row row = {SL_SLICE("x"), 7, 0};
     struct sl_error error = {0};
     struct sl_gate_training training = {.labels = labels, .label_count = 3};
     ck_assert_int_eq(sl_gate_train(&training, "/dev/null", &error), SL_ERR_INVALID);
@@ -171,6 +171,69 @@ START_TEST(a_label_is_found_in_an_answer_as_a_whole_word)
 }
 END_TEST
 
+START_TEST(a_schema_narrows_the_labels_to_those_that_it_names)
+{
+    struct sl_gate *gate;
+    struct sl_error error = {0};
+    struct sl_gate_scope scope;
+    struct sl_gate_result all, narrow;
+    float probabilities[3];
+    ck_assert_int_eq(sl_gate_open(train("a.gate", 1), NULL, &gate, &error), SL_OK);
+    json_t *schema = json_loads("{\"type\":\"object\",\"properties\":{\"intent\":{\"anyOf\":["
+                                "{\"enum\":[\"weather\",\"unheard\",3]},"
+                                "{\"const\":\"alarm_set\"}]}}}", 0, NULL);
+    sl_gate_scope_schema(gate, schema, &scope);
+    ck_assert_uint_eq(scope.count, 2);
+    ck_assert(!sl_gate_scope_has(&scope, sl_gate_find_label(gate, SL_SLICE("light.on"))));
+    struct sl_slice text = SL_SLICE("turn on the light in paris");
+    sl_gate_score(gate, text, &all);
+    sl_gate_score_in(gate, text, &scope, probabilities, &narrow);
+    ck_assert_str_eq(sl_gate_label(gate, all.label), "light.on");
+    ck_assert_str_ne(sl_gate_label(gate, narrow.label), "light.on");
+    ck_assert_uint_eq(narrow.labels, 2);
+    ck_assert_float_eq_tol(probabilities[0] + probabilities[1] + probabilities[2], 1, 1e-5F);
+    ck_assert_float_eq(probabilities[sl_gate_find_label(gate, SL_SLICE("light.on"))], 0);
+    json_decref(schema);
+    schema = json_loads("{\"properties\":{\"a\":{\"enum\":[\"weather\",\"sun\"]}}}", 0, NULL);
+    sl_gate_scope_schema(gate, schema, &scope); /* one label is no choice: some other enum */
+    ck_assert_uint_eq(scope.count, 3);
+    sl_gate_scope_schema(gate, NULL, &scope);
+    ck_assert_uint_eq(scope.count, 3);
+    ck_assert_uint_eq(sl_gate_find_label(gate, SL_SLICE("weathe")), UINT32_MAX);
+    ck_assert_uint_eq(sl_gate_find_label(gate, SL_SLICE("weathers")), UINT32_MAX);
+    json_decref(schema);
+    sl_gate_free(gate);
+}
+END_TEST
+
+START_TEST(foreign_rows_teach_doubt)
+{
+    char texts[24][64], path[600];
+    struct sl_gate_row rows[48];
+    struct sl_error error = {0};
+    struct sl_gate *gate;
+    struct sl_gate_result without, with;
+    struct sl_slice foreign = SL_SLICE("prove the theorem of pythagoras");
+    struct sl_gate_training training = {
+        .rows = rows, .labels = labels, .label_count = 3, .buckets = 1024, .seed = 1};
+    training.row_count = make_rows(texts, rows);
+    snprintf(path, sizeof path, "%s/doubt.gate", sl_test_scratch());
+    ck_assert_int_eq(sl_gate_train(&training, path, &error), SL_OK);
+    ck_assert_int_eq(sl_gate_open(path, NULL, &gate, &error), SL_OK);
+    sl_gate_score(gate, foreign, &without);
+    sl_gate_free(gate);
+    for (int i = 0; i < 24; i++)
+        rows[training.row_count++] = (struct sl_gate_row){
+            i % 2 ? SL_SLICE("prove the lemma of gauss") : SL_SLICE("explain the theorem of noether"),
+            SL_GATE_FOREIGN, 0};
+    ck_assert_int_eq(sl_gate_train(&training, path, &error), SL_OK);
+    ck_assert_int_eq(sl_gate_open(path, NULL, &gate, &error), SL_OK);
+    sl_gate_score(gate, foreign, &with);
+    ck_assert_float_gt(with.entropy, without.entropy);
+    sl_gate_free(gate);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("gate");
@@ -182,6 +245,8 @@ int main(void)
     tcase_add_test(tcase, ngrams_ignore_case_and_punctuation_and_never_overflow);
     tcase_add_test(tcase, broken_files_are_refused);
     tcase_add_test(tcase, bad_training_is_refused);
+    tcase_add_test(tcase, a_schema_narrows_the_labels_to_those_that_it_names);
+    tcase_add_test(tcase, foreign_rows_teach_doubt);
     tcase_add_test(tcase, a_label_is_found_in_an_answer_as_a_whole_word);
     suite_add_tcase(suite, tcase);
     return sl_test_main(suite);
