@@ -25,7 +25,7 @@
 #define PLOT_ROWS 10
 #define PLOT_WIDTH 50
 #define PRIOR_STEP 0.25   /* of the gate's weight in the choice of a label */
-#define PRIOR_STEPS 6
+#define PRIOR_STEPS 10
 #define PRIOR_ROWS 2000   /* that choose it */
 #define GATE_ROWS_MIN 100 /* fewer labelled rows teach a gate nothing */
 

@@ -21,7 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FILE_FORMAT 1
+#define FILE_FORMAT 2 /* 1: features were scaled in another way */
 
 /* ---- scores ---- */
 

@@ -94,7 +94,7 @@ struct sl_gate_training {
     /* Rows that choose the temperature; NULL: a tenth of the rows, held out by a hash. */
     const struct sl_gate_row *val_rows;
     size_t val_count;
-    uint32_t buckets; /* 0: 16384; a power of two */
+    uint32_t buckets; /* 0: 16384, less with more than 183 labels; a power of two */
     double l2;        /* 0: chosen */
     uint32_t epochs;  /* 0: 12 */
     uint64_t seed;

@@ -14,7 +14,7 @@
 
 void sl_gate_defaults(struct sl_gate_options *options)
 {
-    *options = (struct sl_gate_options){.buckets = 16384, .epochs = 12};
+    *options = (struct sl_gate_options){.epochs = 12};
 }
 
 static enum sl_err measure(const char *path, const struct sl_labelled *val, size_t *right,

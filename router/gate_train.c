@@ -29,6 +29,7 @@
 #include <stdlib.h>
 
 #define DEFAULT_BUCKETS 16384u
+#define DEFAULT_BYTES_MAX 3000000u /* halves the buckets where there are many labels */
 #define DEFAULT_EPOCHS 12u
 #define DEFAULT_L2 2e-6  /* on CLINC150 val: 2e-6 91.9 %, 2e-5 91.8 %, 2e-4 91.0 % */
 #define LEARNING_RATE 1.0F
@@ -506,11 +507,19 @@ static enum sl_err train_rows(const struct sl_gate_training *training, struct tr
     return encode(trainer, training->labels, temperature, file);
 }
 
+static uint32_t default_buckets(const struct sl_gate_training *training)
+{
+    uint32_t buckets = DEFAULT_BUCKETS;
+    while (buckets > 1024 && (uint64_t)buckets * training->label_count > DEFAULT_BYTES_MAX)
+        buckets /= 2;
+    return buckets;
+}
+
 enum sl_err sl_gate_train(const struct sl_gate_training *training, const char *path,
                           struct sl_error *error)
 {
     struct trainer trainer = {
-        .buckets = training->buckets != 0 ? training->buckets : DEFAULT_BUCKETS,
+        .buckets = training->buckets != 0 ? training->buckets : default_buckets(training),
         .labels = training->label_count,
         .epochs = training->epochs != 0 ? training->epochs : DEFAULT_EPOCHS,
         .decay = (float)(training->l2 > 0 ? training->l2 : DEFAULT_L2),

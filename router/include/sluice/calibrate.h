@@ -70,7 +70,7 @@ int sl_eval_command(const struct sl_eval_options *options, FILE *out, FILE *err)
 struct sl_gate_options {
     const char *data_path; /* rows with `label`; split "train" trains, "val" measures */
     const char *out_path;
-    uint32_t buckets;      /* 16384 */
+    uint32_t buckets;      /* 0: 16384, less with more than 183 labels */
     uint32_t epochs;       /* 12 */
     uint64_t seed;
     bool json;

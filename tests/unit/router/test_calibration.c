@@ -144,14 +144,14 @@ static void refuses(const char *text, const char *message)
 }
 
 #define HEAD                                                                                       \
-    "{\"sluice_calibration\": 1, \"model_sha256\": "                                               \
+    "{\"sluice_calibration\":2, \"model_sha256\": "                                               \
     "\"abababababababababababababababababababababababababababababababab\", \"rows\": 9"
 
 START_TEST(broken_files_are_refused_with_their_place)
 {
     refuses("{", "c.json:1:2: expected a member name");
     refuses("[]", "expected an object, found an array");
-    refuses("{\"sluice_calibration\": 2}", "a number between 1 and 1, found 2");
+    refuses("{\"sluice_calibration\": 1}", "a number between 2 and 2, found 1");
     refuses(HEAD "}", "\"answer\" with at least one feature");
     refuses(HEAD ", \"answer\": {\"bias\": 0, \"features\": [{\"name\": \"nope\"}]}}",
             "answer.features[0].name: expected the name of a feature, found \"nope\"");
