@@ -11,7 +11,7 @@ struct db;
 struct similar_features;
 
 /* The schema that this build writes. */
-#define DB_SCHEMA_VERSION 2
+#define DB_SCHEMA_VERSION 3
 
 struct db_options {
     const char *path;

@@ -47,8 +47,7 @@ bool filter_matches(const struct filter_tags *tags, const struct record_label *l
     if (filter->everything)
         return true;
     if (filter->key == NULL && filter->app.len == 0 && filter->model.len == 0 &&
-        filter->made_from == NULL && filter->not_made_from == NULL &&
-        filter->created_before_s == 0)
+        filter->made_from == NULL && filter->not_made_from == NULL && filter->created_before_s == 0)
         return false;
     if (filter->key != NULL && memcmp(filter->key, &label->key, sizeof label->key) != 0)
         return false;

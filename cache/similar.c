@@ -3,12 +3,19 @@
  * The index of similar prompts. Owns signatures, the sealed form and the look-up; leaves to others:
  * normalisation (similar_text.c), hashed words (similar_words.c), the judgement (similar_verify.c).
  *
- * The verifier accepts a text that differs in at most one word. So the index need not guess by
- * n-grams or cosine what might be close: a text is filed under a signature of all its words, and of
- * all its words but the i-th for every i that a typo may hit; asking computes the same signatures
- * and looks each up. Every pair that the verifier could accept shares one (recall 1 by
- * construction), a probe is a point query, and there is no threshold to tune. What an index of
- * n-grams would find besides, the verifier refuses.
+ * The verifier accepts a text that differs in one word, in two where it is long enough, or in one
+ * blank. So the index need not guess by n-grams what might be close. A text is filed under a
+ * signature of
+ *   - all its words;
+ *   - all its words but the i-th, for every i that a typo may hit;
+ *   - the words of two of four parts, for each two of the four (word i lies in part i mod 4): two
+ *     misspelt words hit at most two parts, and the other two are intact (the pigeonholes of
+ *     Manber and Wu 1994);
+ *   - its letters without blanks.
+ * Asking computes the same signatures and looks each up. Every pair that the verifier could accept
+ * shares one (recall 1 by construction, but for the bound on candidates of one signature), a probe
+ * is a point query, and there is no threshold to tune. What an index of n-grams would find besides,
+ * the verifier refuses.
  *
  * At rest: signatures are keyed 64-bit hashes of a scope and whole texts. The words' own keyed
  * hashes are sealed, since on their own they would be a substitution cipher: the most frequent hash
@@ -30,9 +37,21 @@
 #include <stdlib.h>
 
 #define CANDIDATES_MAX 4 /* newest first, of one signature: entries of one scope and one text */
+#define HALF_CANDIDATES_MAX 8 /* half of the words is shared by more texts */
 #define MEANING_CANDIDATES_MAX 8
+#define IDS_MAX 8 /* the largest of these */
 
-enum signature_type { SIGNATURE_ALL, SIGNATURE_WITHOUT, SIGNATURE_MEANING };
+#define PARTS 4
+#define HALVES 6 /* ways to take two parts of four */
+static const uint8_t half_parts[HALVES] = {0x3, 0x5, 0x6, 0x9, 0xA, 0xC};
+
+enum signature_type {
+    SIGNATURE_ALL,
+    SIGNATURE_WITHOUT,
+    SIGNATURE_MEANING,
+    SIGNATURE_HALF,
+    SIGNATURE_LETTERS,
+};
 
 /* ---- signatures ----------------------------------------------------------------------------- */
 
@@ -51,19 +70,38 @@ static void input_start(struct signature_input *input, const struct sl_cache_key
     input->bytes[input->len++] = (uint8_t)count;
 }
 
-/* Of all words, or of all but `without` where type says so. */
+/* Of all words; of all but number `which`; or of those in the parts of which `which` has a bit. */
 static uint64_t signature(const uint64_t key[2], const struct sl_cache_key *scope,
-                          const struct words_view *view, enum signature_type type, size_t without)
+                          const struct words_view *view, enum signature_type type, size_t which)
 {
     struct signature_input input;
-    input_start(&input, scope, type, without, view->count);
+    input_start(&input, scope, type, which, view->count);
     for (size_t i = 0; i < view->count; i++) {
-        if (type == SIGNATURE_WITHOUT && i == without)
+        if ((type == SIGNATURE_WITHOUT && i == which) ||
+            (type == SIGNATURE_HALF && (which >> i % PARTS & 1) == 0))
             continue;
         memcpy(input.bytes + input.len, &view->words[i].hash, 8);
         input.len += 8;
     }
     return siphash(key, input.bytes, input.len);
+}
+
+/* All letters, so that a blank too many or too few does not count. */
+static uint64_t letters_signature(const uint64_t key[2], const struct sl_cache_key *scope,
+                                  const struct similar_text *text)
+{
+    struct signature_input input;
+    char letters[2 * TEXT_BYTES_MAX]; /* expanded contractions make a text longer */
+    size_t len = 0;
+    for (size_t i = 0; i < text->word_count && text->words[i].len < sizeof letters - len; i++) {
+        memcpy(letters + len, text->words[i].data, text->words[i].len);
+        len += text->words[i].len;
+    }
+    uint64_t hash = siphash(key, letters, len);
+    sl_wipe(letters, len);
+    input_start(&input, scope, SIGNATURE_LETTERS, 0, 0);
+    memcpy(input.bytes + input.len, &hash, 8);
+    return siphash(key, input.bytes, input.len + 8);
 }
 
 static uint64_t meaning_signature(const uint64_t key[2], const struct sl_cache_key *scope,
@@ -79,11 +117,18 @@ static uint64_t meaning_signature(const uint64_t key[2], const struct sl_cache_k
 /* A text of one word is filed under its scope alone here, and only the newest few are tried. */
 static bool may_differ(const struct words_view *view, size_t i)
 {
-    return view->words[i].letters > 0 && view->polite_typos == 0;
+    return view->words[i].letters > 0 && view->polite_typos < similar_slips_max(view);
 }
 
+static bool two_may_differ(const struct words_view *view)
+{
+    return similar_slips_max(view) == 2 && view->polite_typos == 0;
+}
+
+/* The meaning's signature, if there is one, comes last. */
 static void sign(const struct keyring *keyring, const struct sl_cache_similar_text *text,
-                 const struct words_view *view, struct similar_features *features)
+                 const struct similar_text *parsed, const struct words_view *view,
+                 struct similar_features *features)
 {
     const uint64_t *key = keyring_word_key(keyring);
     uint64_t *out = features->signatures;
@@ -92,12 +137,17 @@ static void sign(const struct keyring *keyring, const struct sl_cache_similar_te
     for (size_t i = 0; i < view->count; i++)
         if (may_differ(view, i))
             out[count++] = signature(key, &text->scope, view, SIGNATURE_WITHOUT, i);
+    if (view->polite_typos == 0)
+        out[count++] = letters_signature(key, &text->scope, parsed);
+    for (size_t i = 0; i < HALVES && two_may_differ(view); i++)
+        out[count++] = signature(key, &text->scope, view, SIGNATURE_HALF, half_parts[i]);
     if (text->meaning.len > 0)
         out[count++] = meaning_signature(key, &text->scope, text->meaning);
     features->signature_count = count;
 }
 
-_Static_assert(SIMILAR_SIGNATURES_MAX >= TEXT_WORDS_MAX + 2, "all, each word, meaning");
+_Static_assert(SIMILAR_SIGNATURES_MAX >= TEXT_WORDS_MAX + HALVES + 3,
+               "all, each word, letters, halves, meaning");
 
 struct similar_features *similar_features_create(const struct keyring *keyring,
                                                  const struct sl_cache_similar_text *text)
@@ -114,7 +164,7 @@ struct similar_features *similar_features_create(const struct keyring *keyring,
         goto out;
     features->words_len = len;
     memcpy(features->words, bytes, len);
-    sign(keyring, text, &view, features);
+    sign(keyring, text, &parsed, &view, features);
 out:
     sl_wipe(parsed.text, sizeof parsed.text);
     return features;
@@ -231,7 +281,7 @@ static enum sl_cache_outcome try_candidate(struct similar_query *query, int64_t 
 static enum sl_cache_outcome try_signature(struct similar_query *query, uint64_t wanted,
                                            size_t ids_max, bool has_same_meaning)
 {
-    int64_t ids[MEANING_CANDIDATES_MAX];
+    int64_t ids[IDS_MAX];
     size_t count = probe(query->cache, wanted, ids, ids_max);
     enum sl_cache_outcome outcome = SL_CACHE_MISS;
     for (size_t i = 0; i < count && outcome == SL_CACHE_MISS; i++)
@@ -242,13 +292,17 @@ static enum sl_cache_outcome try_signature(struct similar_query *query, uint64_t
 static enum sl_cache_outcome look_up(struct similar_query *query,
                                      const struct similar_features *features)
 {
-    size_t plain_count = features->signature_count - (query->text->meaning.len > 0);
+    bool has_meaning = query->text->meaning.len > 0;
+    size_t halves = two_may_differ(&query->asked) ? HALVES : 0;
+    size_t plain_count = features->signature_count - halves - has_meaning;
     enum sl_cache_outcome outcome = SL_CACHE_MISS;
-    for (size_t i = 0; i < plain_count && outcome == SL_CACHE_MISS; i++)
-        outcome = try_signature(query, features->signatures[i], CANDIDATES_MAX, false);
-    if (outcome == SL_CACHE_MISS && plain_count < features->signature_count)
-        outcome =
-            try_signature(query, features->signatures[plain_count], MEANING_CANDIDATES_MAX, true);
+    for (size_t i = 0; i < features->signature_count && outcome == SL_CACHE_MISS; i++) {
+        bool is_meaning = has_meaning && i + 1 == features->signature_count;
+        size_t ids_max = is_meaning        ? MEANING_CANDIDATES_MAX
+                         : i < plain_count ? CANDIDATES_MAX
+                                           : HALF_CANDIDATES_MAX;
+        outcome = try_signature(query, features->signatures[i], ids_max, is_meaning);
+    }
     return outcome;
 }
 

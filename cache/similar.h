@@ -7,7 +7,8 @@
 
 #include "keyring.h"
 
-#define SIMILAR_SIGNATURES_MAX 72 /* the text, the text less each of 64 words, the meaning */
+/* The text, the text less each of 64 words, six halves, the text without blanks, the meaning. */
+#define SIMILAR_SIGNATURES_MAX 80
 
 /* One text ready for the index: no word of it can be read from this without the word key. */
 struct similar_features {

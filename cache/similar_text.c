@@ -4,8 +4,9 @@
  * similar_words.c what is kept of the words, and to similar_verify.c which differences are typos.
  *
  * Normal form: NFC, case folded, white space split into words, typographic quotes as plain ones,
- * sentence marks cut from the ends of words, politeness cut from the ends of the text. Everything
- * else counts, and what might change a meaning refuses the whole text or stays in its word:
+ * sentence marks cut from the ends of words, politeness cut from the ends of the text, contractions
+ * as two words ("what's", "what is"). Everything else counts, and what might change a meaning
+ * refuses the whole text or stays in its word:
  *   - line breaks, brackets, braces, comparison signs: code, lists, quoted documents: refused;
  *   - a point before a digit (.5), a factorial (5!), inches (5"): stay;
  *   - + - * / % # @ $ & ( ): stay, so that C++ is not C and -5 is not 5.
@@ -15,6 +16,7 @@
  */
 #include "similar_text.h"
 
+#include "words/contractions.h"
 #include "words/known_words.h"
 #include "words/word_classes.h"
 
@@ -311,6 +313,28 @@ static void drop_politeness(struct similar_text *out)
     drop_inner(out);
 }
 
+/* ---- contractions --------------------------------------------------------------------------- */
+
+/* False where the text gets too long by it. */
+static bool expand_contractions(struct similar_text *out)
+{
+    struct sl_slice two[2];
+    for (size_t i = 0; i < out->word_count; i++) {
+        if (!word_expand(out->words[i], two))
+            continue;
+        if (out->word_count == TEXT_WORDS_MAX)
+            return false;
+        memmove(&out->words[i + 1], &out->words[i], (out->word_count - i) * sizeof out->words[0]);
+        memmove(&out->is_before_mark[i + 1], &out->is_before_mark[i], out->word_count - i);
+        out->word_count++;
+        out->words[i] = two[0];
+        out->words[i + 1] = two[1];
+        out->is_before_mark[i] = false;
+        i++;
+    }
+    return true;
+}
+
 /* ---- all ------------------------------------------------------------------------------------ */
 
 static struct sl_slice trim(struct sl_slice text)
@@ -339,5 +363,5 @@ bool similar_text_parse(struct similar_text *out, struct sl_slice text)
     drop_outer_marks(out);
     drop_politeness(out);
     drop_outer_marks(out);
-    return out->word_count > 0;
+    return out->word_count > 0 && expand_contractions(out);
 }

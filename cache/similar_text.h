@@ -14,7 +14,7 @@
 
 struct similar_text {
     size_t word_count;
-    struct sl_slice words[TEXT_WORDS_MAX]; /* in text */
+    struct sl_slice words[TEXT_WORDS_MAX]; /* in text, or of static life */
     bool is_before_mark[TEXT_WORDS_MAX];   /* a comma or another mark followed the word */
     unsigned polite_typos;                 /* "plesae" was left out as politeness */
     size_t text_len;

@@ -4,8 +4,9 @@
  * classes only.
  *
  * Surface: the same words in the same order.
- * Typo: one word differs, by one edit (a letter lost, doubled, changed, or swapped with its
- * neighbour), and the difference can't be one between two words:
+ * Typo: one word differs (two in a text of six words or more), by one edit each (a letter lost,
+ * doubled, changed, or swapped with its neighbour), and the difference can't be one between two
+ * words:
  *   - one spelling is a known word, the other is not: a typo;
  *   - both are known ("form", "from"): two words, refused;
  *   - a number word ("tweve") only where one number alone can be meant;
@@ -13,15 +14,18 @@
  *     their ends (Erik, Erika); letters swapped or doubled, or a letter lost inside seven or more,
  *     is how fingers slip. On the 931 typos of the reference data that rule gains 4 points and
  *     costs no false hit.
- * Meaning: the caller vouches that both ask for the same; what the words name must still agree:
- * numbers, units, placeholders in order, the count of negations, and no opposite sides of a pair.
+ * Or two words were run together, or one torn apart, and the long form is no word ("alarmclock",
+ * but not "everyday"). Meaning: the caller vouches that both ask for the same; what the words name
+ * must still agree: numbers, units, placeholders in order, the count of negations, names and terms
+ * that are no known words, and no opposite sides of a pair.
  *
  * Pure; any thread.
  */
 #include "similar_words.h"
 
-#define LETTERS_MIN 5      /* of the longer spelling */
-#define NAME_LETTERS_MIN 7 /* of the longer spelling, where neither is a known word */
+#define LETTERS_MIN 5         /* of the longer spelling */
+#define TWO_SLIPS_WORDS_MIN 6 /* four words that agree on what is asked */
+#define NAME_LETTERS_MIN 7    /* of the longer spelling, where neither is a known word */
 
 /* ---- typo ----------------------------------------------------------------------------------- */
 
@@ -91,21 +95,53 @@ static bool is_typo(const struct word_view *a, const struct word_view *b)
            (edit == EDIT_LOST_INSIDE && longer->letters >= NAME_LETTERS_MIN);
 }
 
+unsigned similar_slips_max(const struct words_view *view)
+{
+    return view->count >= TWO_SLIPS_WORDS_MIN ? 2 : 1;
+}
+
 static enum sl_cache_match match_words(const struct words_view *a, const struct words_view *b)
 {
     unsigned typos = a->polite_typos + b->polite_typos;
+    unsigned typos_max = similar_slips_max(a);
     if (a->count != b->count)
         return SL_CACHE_MATCH_NONE;
-    for (size_t i = 0; i < a->count && typos <= 1; i++) {
+    for (size_t i = 0; i < a->count && typos <= typos_max; i++) {
         if (a->words[i].hash == b->words[i].hash)
             continue;
         if (!is_typo(&a->words[i], &b->words[i]))
             return SL_CACHE_MATCH_NONE;
         typos++;
     }
-    return typos == 0   ? SL_CACHE_MATCH_SURFACE
-           : typos == 1 ? SL_CACHE_MATCH_TYPO
-                        : SL_CACHE_MATCH_NONE;
+    return typos == 0           ? SL_CACHE_MATCH_SURFACE
+           : typos <= typos_max ? SL_CACHE_MATCH_TYPO
+                                : SL_CACHE_MATCH_NONE;
+}
+
+/* ---- words run together --------------------------------------------------------------------- */
+
+/* A long form that is a word of its own may say something else than its parts: "everyday", "maybe".
+ * `detail`: it could be a misspelt number. */
+static bool is_run_together(const struct word_view *first, const struct word_view *whole)
+{
+    return first->joined == whole->hash && whole->class == WORD_PLAIN && whole->letters > 0 &&
+           (whole->flags & WORD_IS_KNOWN) == 0 && whole->detail == 0;
+}
+
+/* `parts` has one word more than `whole`. */
+static bool differ_by_a_blank(const struct words_view *parts, const struct words_view *whole)
+{
+    size_t at = 0;
+    if (parts->count != whole->count + 1 || parts->polite_typos + whole->polite_typos > 0)
+        return false;
+    while (at < whole->count && parts->words[at].hash == whole->words[at].hash)
+        at++;
+    if (at == whole->count || !is_run_together(&parts->words[at], &whole->words[at]))
+        return false;
+    for (at++; at < whole->count; at++)
+        if (parts->words[at + 1].hash != whole->words[at].hash)
+            return false;
+    return true;
 }
 
 /* ---- meaning -------------------------------------------------------------------------------- */
@@ -153,18 +189,34 @@ static bool contradict(const struct words_view *a, const struct words_view *b)
     return false;
 }
 
+/* Names and terms of one text occur in the other. */
+static bool agree_on_names(const struct words_view *a, const struct words_view *b)
+{
+    for (size_t i = 0; i < a->count; i++) {
+        bool is_found = (a->words[i].flags & WORD_IS_STRANGE) == 0;
+        for (size_t k = 0; k < b->count && !is_found; k++)
+            is_found = a->words[i].hash == b->words[k].hash;
+        if (!is_found)
+            return false;
+    }
+    return true;
+}
+
 static bool may_mean_the_same(const struct words_view *a, const struct words_view *b)
 {
     return agree_on(a, b, WORD_NUMBER) && agree_on(a, b, WORD_UNIT) &&
            agree_on(a, b, WORD_PLACEHOLDER) &&
            count_class(a, WORD_NEGATION) == count_class(b, WORD_NEGATION) && !contradict(a, b) &&
-           !contradict(b, a);
+           !contradict(b, a) && agree_on_names(a, b) && agree_on_names(b, a);
 }
 
 enum sl_cache_match similar_verify(const struct words_view *stored, const struct words_view *asked,
                                    bool has_same_meaning)
 {
     enum sl_cache_match match = match_words(stored, asked);
+    if (match == SL_CACHE_MATCH_NONE &&
+        (differ_by_a_blank(stored, asked) || differ_by_a_blank(asked, stored)))
+        match = SL_CACHE_MATCH_TYPO;
     if (match == SL_CACHE_MATCH_NONE && has_same_meaning && may_mean_the_same(stored, asked))
         return SL_CACHE_MATCH_MEANING;
     return match;

@@ -11,6 +11,8 @@
 #include "siphash.h"
 #include "words/known_words.h"
 
+#define KNOWN_BYTES_MIN 4 /* the filter of known words has no shorter ones */
+
 /* "barclay's" may be misspelt before the apostrophe; what follows must be equal, and is hashed into
  * every deletion. */
 static size_t stem_len(struct sl_slice word)
@@ -51,7 +53,29 @@ static uint8_t *put_deletions(const uint64_t key[2], struct sl_slice word, size_
     return at;
 }
 
-static uint8_t *put_word(const uint64_t key[2], struct sl_slice word, uint8_t *at)
+static uint64_t hash_joined(const uint64_t key[2], struct sl_slice word, struct sl_slice next)
+{
+    char joined[TEXT_BYTES_MAX + 16]; /* expanded contractions are not in the text */
+    if (word.len + next.len > sizeof joined)
+        return 0;
+    memcpy(joined, word.data, word.len);
+    memcpy(joined + word.len, next.data, next.len);
+    uint64_t hash = siphash(key, joined, word.len + next.len);
+    explicit_bzero(joined, word.len + next.len);
+    return hash;
+}
+
+/* A name or a term. Of short words nothing is known. */
+static bool is_strange(struct sl_slice word, enum word_class class)
+{
+    size_t len = stem_len(word);
+    bool is_short = word.len < KNOWN_BYTES_MIN || (len > 0 && len < KNOWN_BYTES_MIN);
+    return class == WORD_PLAIN && !is_short && !known_words_has((struct sl_slice){word.data, len});
+}
+
+/* `next` is empty for the last word. */
+static uint8_t *put_word(const uint64_t key[2], struct sl_slice word, struct sl_slice next,
+                         uint8_t *at)
 {
     uint8_t detail;
     enum word_class class = word_classify(word, &detail);
@@ -60,9 +84,11 @@ static uint8_t *put_word(const uint64_t key[2], struct sl_slice word, uint8_t *a
     if (letters > 0 && class == WORD_PLAIN && !is_known)
         detail = word_number_meant(word);
     at = put_u64(at, siphash(key, word.data, word.len), 8);
+    at = put_u64(at, next.len > 0 ? hash_joined(key, word, next) : 0, 8);
     *at++ = (uint8_t) class;
     *at++ = detail;
-    *at++ = is_known ? WORD_IS_KNOWN : 0;
+    *at++ =
+        (uint8_t)((is_known ? WORD_IS_KNOWN : 0) | (is_strange(word, class) ? WORD_IS_STRANGE : 0));
     *at++ = (uint8_t)letters;
     return put_deletions(key, word, letters, at);
 }
@@ -75,7 +101,8 @@ size_t similar_words_write(const uint64_t key[2], const struct similar_text *tex
     *at++ = (uint8_t)text->polite_typos;
     *at++ = (uint8_t)text->word_count;
     for (size_t i = 0; i < text->word_count; i++)
-        at = put_word(key, text->words[i], at);
+        at = put_word(key, text->words[i],
+                      i + 1 < text->word_count ? text->words[i + 1] : (struct sl_slice){"", 0}, at);
     return (size_t)(at - out);
 }
 
@@ -104,14 +131,15 @@ bool similar_words_read(struct sl_slice bytes, struct words_view *view)
     at += 3;
     for (size_t i = 0; i < view->count; i++) {
         struct word_view *word = &view->words[i];
-        if (end - at < WORD_HEAD_BYTES || at[8] > WORD_UNIT || at[11] > WORD_LETTERS_MAX ||
-            end - at - WORD_HEAD_BYTES < 4L * at[11])
+        if (end - at < WORD_HEAD_BYTES || at[16] > WORD_UNIT || at[19] > WORD_LETTERS_MAX ||
+            end - at - WORD_HEAD_BYTES < 4L * at[19])
             return false;
         *word = (struct word_view){.hash = get_number(at, 8),
-                                   .class = (enum word_class)at[8],
-                                   .detail = at[9],
-                                   .flags = at[10],
-                                   .letters = at[11],
+                                   .joined = get_number(at + 8, 8),
+                                   .class = (enum word_class)at[16],
+                                   .detail = at[17],
+                                   .flags = at[18],
+                                   .letters = at[19],
                                    .deletions = at + WORD_HEAD_BYTES};
         at += WORD_HEAD_BYTES + 4 * word->letters;
     }

@@ -217,7 +217,7 @@ struct sl_cache_similar_text {
 enum sl_cache_match {
     SL_CACHE_MATCH_NONE,
     SL_CACHE_MATCH_SURFACE, /* same words after normalisation */
-    SL_CACHE_MATCH_TYPO,    /* all but one word, and that within one edit */
+    SL_CACHE_MATCH_TYPO,    /* one word within one edit, two in longer texts, or one blank */
     SL_CACHE_MATCH_MEANING, /* same meaning, nothing that contradicts */
 };
 const char *sl_cache_match_name(enum sl_cache_match match);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * kill -9 at random moments under write load, and while keys are rotated. After each round the store opens, passes its
- * integrity check, holds every entry whose commit was reported before the kill, and every entry
- * that is there is whole. SLUICE_CRASH_ROUNDS sets the number of rounds (default 10; the issue asks
- * for 200).
+ * kill -9 at random moments under write load, and while keys are rotated. After each round the
+ * store opens, passes its integrity check, holds every entry whose commit was reported before the
+ * kill, and every entry that is there is whole. SLUICE_CRASH_ROUNDS sets the number of rounds
+ * (default 10; the issue asks for 200).
  */
 #include "cache_test.h"
 

@@ -52,6 +52,11 @@ START_TEST(case_marks_white_space_and_politeness_do_not_count)
         {"what did you say please", "What did you say?"},
         {"hey, please what is this ? please", "what is this"},
         {"done, thanks", "done"},
+        {"what's the weather", "what is the weather"},
+        {"whats the weather", "What's the weather?"},
+        {"i don't know", "i do not know"},
+        {"we can not go", "we cannot go"},
+        {"we cant go", "we can\xE2\x80\x99t go"},
     };
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
         assert_match(SL_CACHE_MATCH_SURFACE, pairs[i][0], pairs[i][1]);
@@ -71,6 +76,12 @@ START_TEST(one_misspelt_word_is_a_typo)
         {"play something by zamfiro", "play something by zamfrio"}, /* unknown, letters swapped */
         {"play something by zamfor", "play something by zamfoor"},  /* unknown, doubled */
         {"play something by zamfirova", "play something by zamfrova"},
+        {"set a remindre for lunch with grandma tomorow", "set a reminder for lunch with grandma "
+                                                          "tomorrow"}, /* two in eight words */
+        {"plesae set a remonder for lunch with grandma", "please set a reminder for lunch with "
+                                                         "grandma"},
+        {"set the alarm clock", "set the alarmclock"}, /* run together */
+        {"turnon the light", "turn on the light"},
     };
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
         assert_match(SL_CACHE_MATCH_TYPO, pairs[i][0], pairs[i][1]);
@@ -111,7 +122,15 @@ START_TEST(whatever_may_change_the_meaning_is_refused)
         {"translate please", "translate"},
         {"spell the word please", "spell the word"},
         {"hello kitty lunchbox", "kitty lunchbox"},
-        {"one misspeling and antoher", "one misspelling and another"}, /* two typos */
+        {"one misspeling and antoher", "one misspelling and another"}, /* two typos, four words */
+        {"set a remindre for lnuch with grandma tomorow", "set a reminder for lunch with grandma "
+                                                          "tomorrow"}, /* three */
+        {"i work every day", "i work everyday"},                       /* a word of its own */
+        {"it may be so", "it maybe so"},
+        {"he can notice it", "he can not ice it"},
+        {"call 55 5 now", "call 5 55 now"},
+        {"its late", "it's late"},
+        {"we're late", "were late"},
         {"plesae set a remonder", "please set a reminder"},
         {"keine katze", "meine katze"},
     };

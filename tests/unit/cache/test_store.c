@@ -116,16 +116,26 @@ static int64_t number_from(sqlite3 *connection, const char *sql)
     return number;
 }
 
-/* Takes a store of today back to what version 1 was: no similar index. */
-static void make_version_1(const char *path)
+/* Takes a store of today back to what version 1 was (no similar index) or version 2 (words in a
+ * format that is not read any more). */
+static void make_version(const char *path, int version)
 {
+    static const char *const sql[] = {
+        NULL, "DROP TABLE probe; DROP TABLE similar; PRAGMA user_version=1",
+        "UPDATE probe SET signature=signature+1; PRAGMA user_version=2"};
     sqlite3 *connection;
     ck_assert_int_eq(sqlite3_open(path, &connection), SQLITE_OK);
-    ck_assert_int_eq(sqlite3_exec(connection,
-                                  "DROP TABLE probe; DROP TABLE similar; PRAGMA user_version=1",
-                                  NULL, NULL, NULL),
-                     SQLITE_OK);
+    ck_assert_int_eq(sqlite3_exec(connection, sql[version], NULL, NULL, NULL), SQLITE_OK);
     sqlite3_close(connection);
+}
+
+static void put_similar(struct sl_cache *cache, uint64_t number, const char *body,
+                        const struct sl_cache_similar_text *text)
+{
+    struct sl_cache_meta meta = {.kind = SL_CACHE_CLOUD};
+    struct sl_cache_key key = key_of(cache, number);
+    ck_assert(sl_cache_put(cache, &key, &meta, sl_slice_of(body), NOW, 60, text));
+    flush(cache);
 }
 
 START_TEST(a_store_of_every_earlier_version_is_brought_up_to_date)
@@ -133,23 +143,21 @@ START_TEST(a_store_of_every_earlier_version_is_brought_up_to_date)
     for (int version = 0; version < DB_SCHEMA_VERSION; version++) {
         struct cache_place place = new_place();
         struct sl_cache *cache;
-        if (version == 1) {
+        struct sl_cache_similar_text text = {.text = SL_SLICE("is this found")};
+        if (version > 0) { /* 0: no file, or an empty one */
             cache = open_at(&place);
-            put_text(cache, 1, "kept");
+            text.scope = key_of(cache, 4);
+            put_similar(cache, 1, "kept", &text);
             sl_cache_close(cache);
-            make_version_1(place.path);
-        } /* 0: no file, or an empty one */
+            make_version(place.path, version);
+        }
         cache = open_without_front(&place);
         assert_state(cache, "on");
-        assert_get(cache, 1, version == 1 ? "kept" : NULL);
-        struct sl_cache_similar_text text = {.scope = key_of(cache, 5),
-                                             .text = SL_SLICE("is this found")};
-        struct sl_cache_meta meta = {.kind = SL_CACHE_CLOUD};
-        struct sl_cache_key key = key_of(cache, 2);
+        assert_get(cache, 1, version > 0 ? "kept" : NULL);
+        text.scope = key_of(cache, 5);
         struct sl_cache_want want = {.now_s = NOW, .max_age_s = SL_CACHE_ANY_AGE};
         struct sl_cache_entry entry;
-        sl_cache_put(cache, &key, &meta, SL_SLICE("yes"), NOW, 60, &text);
-        flush(cache);
+        put_similar(cache, 2, "yes", &text);
         ck_assert_int_eq(sl_cache_similar(cache, &text, &want, &entry, NULL), SL_CACHE_HIT);
         sl_cache_entry_clear(&entry);
         sl_cache_close(cache);
@@ -167,7 +175,7 @@ START_TEST(a_migration_that_fails_leaves_the_old_version_whole)
     struct sl_cache *cache = open_at(&place);
     put_text(cache, 1, "kept");
     sl_cache_close(cache);
-    make_version_1(place.path);
+    make_version(place.path, 1);
     sqlite3 *connection; /* in the way of the migration's second table */
     sqlite3_open(place.path, &connection);
     sqlite3_exec(connection, "CREATE TABLE probe (x)", NULL, NULL, NULL);
