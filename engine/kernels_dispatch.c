@@ -22,7 +22,7 @@
 #endif
 #endif
 
-#define TABLES_MAX 4
+#define TABLES_MAX 5
 
 static _Atomic(const struct sl_kernels *) in_force;
 
@@ -34,14 +34,24 @@ static bool has_f16c(void)
     unsigned eax, ebx, ecx, edx;
     return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
 }
+
+/* Likewise: leaf 7, part 1, bit 4 of eax. */
+static bool has_avx_vnni(void)
+{
+    unsigned eax, ebx, ecx, edx;
+    return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & 1u << 4) != 0;
+}
 #endif
 
 static bool cpu_runs(const struct sl_kernels *kernels)
 {
 #if defined(__x86_64__)
+    const bool has_avx2 =
+        __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
     if (kernels == &sl_kernels_avx2)
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-               has_f16c();
+        return has_avx2;
+    if (kernels == &sl_kernels_avxvnni)
+        return has_avx2 && has_avx_vnni();
     if (kernels == &sl_kernels_avx512)
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
@@ -59,6 +69,7 @@ static const struct sl_kernels *const built[] = {
     &sl_kernels_ref,
 #if defined(__x86_64__)
     &sl_kernels_avx2,
+    &sl_kernels_avxvnni,
     &sl_kernels_avx512,
 #elif defined(__aarch64__)
     &sl_kernels_neon,
@@ -88,7 +99,7 @@ static const struct sl_kernels *best(void)
 
 static enum sl_err find(const char *name, const struct sl_kernels **out, struct sl_error *error)
 {
-    static const char *const known[] = {"ref", "avx2", "avx512", "neon"};
+    static const char *const known[] = {"ref", "avx2", "avxvnni", "avx512", "neon"};
     for (size_t i = 0; i < BUILT_COUNT; i++)
         if (strcmp(built[i]->name, name) == 0 && cpu_runs(built[i])) {
             *out = built[i];
@@ -98,7 +109,7 @@ static enum sl_err find(const char *name, const struct sl_kernels **out, struct 
         if (strcmp(known[i], name) == 0)
             return sl_error_set(error, SL_ERR_UNSUPPORTED, "kernels \"%s\": not on this CPU", name);
     return sl_error_set(error, SL_ERR_INVALID,
-                        "kernels \"%.32s\": expected ref, avx2, avx512 or neon", name);
+                        "kernels \"%.32s\": expected ref, avx2, avxvnni, avx512 or neon", name);
 }
 
 enum sl_err sl_kernels_select(const char *name, struct sl_error *error)

@@ -103,6 +103,7 @@ void sl_ref_attend(const struct sl_attend *attend);
 extern const struct sl_kernels sl_kernels_ref;
 #if defined(__x86_64__)
 extern const struct sl_kernels sl_kernels_avx2;
+extern const struct sl_kernels sl_kernels_avxvnni;
 extern const struct sl_kernels sl_kernels_avx512;
 #elif defined(__aarch64__)
 extern const struct sl_kernels sl_kernels_neon;

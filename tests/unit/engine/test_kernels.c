@@ -371,7 +371,8 @@ static void check_products(const struct sl_kernels *ref, const struct sl_kernels
     static const struct {
         uint32_t rows, blocks, tokens, threads;
     } shapes[] = {{1, 1, 1, 1},  {5, 1, 2, 1},  {17, 3, 3, 1},  {16, 2, 4, 2},
-                  {33, 3, 5, 2}, {31, 1, 17, 2}, {48, 5, 33, 1}, {3, 2, 40, 2}};
+                  {33, 3, 5, 2}, {31, 1, 17, 2}, {48, 5, 33, 1}, {3, 2, 40, 2},
+                  {9, 2, 6, 1},  {40, 1, 7, 1},  {32, 2, 8, 2}};
     (void)ref;
     for (size_t type = 0; type < TYPES; type++)
         for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
@@ -385,6 +386,52 @@ static void check_products(const struct sl_kernels *ref, const struct sl_kernels
 START_TEST(products_of_every_type_agree_with_the_reference)
 {
     for_each_table(check_products);
+}
+END_TEST
+
+/* Every weight byte the same and every activation the largest: codes at the ends of their range, all
+ * of one sign, which is where sums in 16 bits would overflow first. */
+static void check_extremes(const struct sl_kernels *ref, const struct sl_kernels *fast)
+{
+    static const uint8_t fillings[] = {0x00, 0x7f, 0x80, 0xff};
+    const uint32_t rows = 19, cols = 512, tokens = 7;
+    float *x = random_row(tokens * cols, 0);
+    float *expected = random_row(tokens * rows, 0), *actual = random_row(tokens * rows, 0);
+    for (size_t i = 0; i < TYPES * sizeof fillings; i++) {
+        const enum sl_tensor_type type = types[i / sizeof fillings];
+        const struct sl_type_traits *traits = sl_type_traits(type);
+        if (!traits->is_quantized)
+            continue;
+        random_seed(i);
+        const struct sl_matrix matrix = random_matrix(type, rows, cols);
+        uint8_t *data = (uint8_t *)matrix.data;
+        memset(data, fillings[i % sizeof fillings], rows * matrix.row_bytes);
+        for (size_t at = 0; at < rows * matrix.row_bytes; at += traits->block_bytes)
+            set_halves(type, data + at);
+        for (uint32_t t = 0; t < tokens; t++)
+            for (uint32_t col = 0; col < cols; col++)
+                x[t * cols + col] = t % 2 == 0 ? 1.0f : -1.0f;
+        for (uint32_t count = 1; count <= tokens; count += 3) {
+            product(ref->name, &matrix, x, count, 1, expected);
+            product(fast->name, &matrix, x, count, 1, actual);
+            for (uint32_t j = 0; j < count * rows; j++) {
+                const double budget = budget_of(&matrix, x, j % rows);
+                ck_assert_msg(fabs((double)expected[j] - (double)actual[j]) <= budget,
+                              "%s %s of %02x x %u: [%u] is %g, expected %g", fast->name,
+                              sl_type_name(type), fillings[i % sizeof fillings], count, j,
+                              (double)actual[j], (double)expected[j]);
+            }
+        }
+        free(data);
+    }
+    free(x);
+    free(expected);
+    free(actual);
+}
+
+START_TEST(the_largest_codes_and_activations_do_not_overflow)
+{
+    for_each_table(check_extremes);
 }
 END_TEST
 
@@ -602,6 +649,7 @@ int main(void)
     tcase_add_test(tcase, all_halves_survive_the_way_to_float_and_back);
     tcase_add_test(tcase, rope_turns_pairs_and_halves_alike);
     tcase_add_test(tcase, products_of_every_type_agree_with_the_reference);
+    tcase_add_test(tcase, the_largest_codes_and_activations_do_not_overflow);
     tcase_add_test(tcase, quantized_products_stay_near_the_exact_ones);
     tcase_add_test(tcase, several_products_of_one_input_equal_single_ones);
     tcase_add_test(tcase, attention_in_pages_equals_exact_attention);
