@@ -38,9 +38,9 @@ static enum sl_pii_type type_of(uint8_t label)
                                        : SL_PII_ORG;
 }
 
-static bool is_sign(const struct pii_scan *scan, const struct tag_token *token)
+static bool is_sign(const struct tag_token *token)
 {
-    return !pii_is(scan->text[token->start], PII_ALNUM | PII_HIGH);
+    return !tag_is_word(token);
 }
 
 /* Reports tokens[first..last] unless they are signs only. A number alone is a place only as part of
@@ -49,11 +49,11 @@ static void report(struct pii_scan *scan, const struct tag_token *tokens, size_t
                    enum sl_pii_type type, bool is_joined)
 {
     bool has_letter = false;
-    while (last > first && is_sign(scan, &tokens[last]))
+    while (last > first && is_sign(&tokens[last]))
         last--;
-    while (first < last && is_sign(scan, &tokens[first]))
+    while (first < last && is_sign(&tokens[first]))
         first++;
-    if (is_sign(scan, &tokens[first]))
+    if (is_sign(&tokens[first]))
         return;
     size_t start = tokens[first].start;
     size_t end = tokens[last].end;
@@ -67,7 +67,7 @@ static void report(struct pii_scan *scan, const struct tag_token *tokens, size_t
     if (type == SL_PII_PERSON && first < last && (tokens[first].flags & WORD_TITLE) != 0 &&
         (tokens[first].flags & (WORD_FIRST | WORD_LAST)) == 0) {
         first++;
-        while (first < last && is_sign(scan, &tokens[first]))
+        while (first < last && is_sign(&tokens[first]))
             first++;
         start = tokens[first].start;
     }

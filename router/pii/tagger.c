@@ -11,6 +11,9 @@
 
 #include "pii/detect.h"
 
+#include <pthread.h>
+#include <string.h>
+
 #define SLOT_BITS 18u
 
 static const uint32_t name_table[1u << SLOT_BITS] = {
@@ -119,6 +122,47 @@ static enum shape sign_shape(unsigned char c)
     }
 }
 
+static bool continues(const unsigned char *text, size_t len, size_t at, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (at + i >= len || (text[at + i] & 0xC0) != 0x80)
+            return false;
+    }
+    return true;
+}
+
+/* The length of a sign beyond ASCII at `at`, 0 for a letter: Latin-1's signs, general punctuation
+ * to arrows and boxes (U+2000 to U+2BFF), CJK punctuation, the marks that pick a picture, emoji. */
+static size_t wide_sign(const unsigned char *text, size_t len, size_t at)
+{
+    unsigned char lead = text[at];
+    unsigned char next = at + 1 < len ? text[at + 1] : 0;
+    size_t width = 0;
+    if (lead == 0xC2)
+        width = next != 0xAA && next != 0xB5 && next != 0xBA ? 2 : 0; /* ª, µ, º */
+    else if (lead == 0xC3)
+        width = next == 0x97 || next == 0xB7 ? 2 : 0; /* ×, ÷ */
+    else if (lead == 0xE2)
+        width = next >= 0x80 && next <= 0xAF ? 3 : 0;
+    else if (lead == 0xE3 || lead == 0xEF)
+        width = (lead == 0xE3 ? next == 0x80 : next == 0xB8 || next == 0xBC) ? 3 : 0;
+    else if (lead == 0xF0)
+        width = next == 0x9F ? 4 : 0;
+    return width > 0 && continues(text, len, at + 1, width - 1) ? width : 0;
+}
+
+static enum shape wide_shape(const unsigned char *sign)
+{
+    if (sign[0] == 0xC2)
+        return sign[1] == 0xAB || sign[1] == 0xBB ? SHAPE_QUOTE : SHAPE_SIGN;
+    if (sign[0] == 0xE2 && sign[1] == 0x80)
+        return sign[2] >= 0x90 && sign[2] <= 0x95   ? SHAPE_DASH
+               : sign[2] >= 0x98 && sign[2] <= 0x9F ? SHAPE_QUOTE
+               : sign[2] == 0xA6                    ? SHAPE_STOP
+                                                    : SHAPE_SIGN;
+    return SHAPE_SIGN;
+}
+
 static bool is_upper_at(const unsigned char *text, size_t at)
 {
     return pii_is(text[at], PII_UPPER) ||
@@ -155,6 +199,11 @@ static enum shape word_shape(const unsigned char *text, size_t start, size_t end
     return starts_upper && uppers == 1 ? SHAPE_TITLE : SHAPE_MIXED;
 }
 
+bool tag_is_word(const struct tag_token *token)
+{
+    return token->shape >= SHAPE_LOWER;
+}
+
 bool tag_next_token(const unsigned char *text, size_t len, size_t at, struct tag_token *token)
 {
     while (at < len && (text[at] == ' ' || text[at] == '\t' || text[at] == '\r'))
@@ -171,11 +220,21 @@ bool tag_next_token(const unsigned char *text, size_t len, size_t at, struct tag
         token->head = token->tail = 0;
         return true;
     }
+    size_t width = text[at] >= 0xC2 ? wide_sign(text, len, at) : 0;
+    if (width > 0) {
+        token->end = at + width;
+        token->shape = (uint8_t)wide_shape(text + at);
+        token->flags = 0;
+        token->word = token->shape;
+        token->head = token->tail = 0;
+        return true;
+    }
     uint64_t hash = HASH_START;
     size_t end = at;
     uint32_t last = 0; /* the last three bytes, folded */
     uint32_t first = 0;
-    while (end < len && end - at < 64 && pii_is(text[end], PII_ALNUM | PII_HIGH)) {
+    while (end < len && end - at < 64 && pii_is(text[end], PII_ALNUM | PII_HIGH) &&
+           (text[end] < 0xC2 || wide_sign(text, len, end) == 0)) {
         unsigned char c = fold(end > at ? text[end - 1] : 0, text[end]);
         hash = step(hash, c);
         last = (last << 8 | c) & 0xFFFFFF;
@@ -216,11 +275,63 @@ static bool could_be_name(const struct tag_token *token)
     }
 }
 
+#define CUES_MAX 64u
+static uint32_t name_cues[CUES_MAX];  /* "ask", "named" */
+static uint32_t place_cues[CUES_MAX]; /* "lives", before "in" */
+static uint32_t joints[CUES_MAX];     /* "in" */
+static pthread_once_t cues_once = PTHREAD_ONCE_INIT;
+
+static uint32_t word_of(const char *word, size_t len)
+{
+    return (uint32_t)(hash_word((const unsigned char *)word, len) >> 8);
+}
+
+static void hash_words(uint32_t *hashes, const char *words)
+{
+    for (size_t i = 0; *words != '\0' && i + 1 < CUES_MAX; i++) {
+        size_t len = strcspn(words, " ");
+        hashes[i] = word_of(words, len);
+        words += len + (words[len] == ' ');
+    }
+}
+
+static void hash_cues(void)
+{
+    hash_words(name_cues,
+               "am ask call called dear hallo hello hey hi hola ik is m meet met mr mrs ms "
+               "name named namens née salut tell thanks visit heiße heißt jmenuji");
+    hash_words(place_cues,
+               "arrived based born came come comes go going here live lived lives living "
+               "moved moving near up wohne went");
+    hash_words(joints, "at from in near to");
+}
+
+static bool is_among(const uint32_t *hashes, uint32_t word)
+{
+    while (*hashes != 0 && *hashes != word)
+        hashes++;
+    return *hashes != 0;
+}
+
+/* A word in small letters that no list has, behind a word that often stands before a name: "ask
+ * mieszko", "lives in lubbeek". It joins nothing, and elsewhere it is any word of any language. */
+static bool is_unknown_behind_cue(const struct tag_token *tokens, size_t i)
+{
+    const struct tag_token *token = &tokens[i];
+    if (i == 0 || token->shape != SHAPE_LOWER || token->flags != 0 || token->end - token->start < 4)
+        return false;
+    pthread_once(&cues_once, hash_cues);
+    return is_among(name_cues, tokens[i - 1].word) ||
+           (i > 1 && is_among(joints, tokens[i - 1].word) &&
+            is_among(place_cues, tokens[i - 2].word));
+}
+
 void tag_mark_active(struct tag_token *tokens, size_t count)
 {
     size_t last = 0;
     bool has_last = false;
     for (size_t i = 0; i < count; i++) {
+        tokens[i].is_active |= is_unknown_behind_cue(tokens, i);
         if (!could_be_name(&tokens[i]))
             continue;
         tokens[i].is_active = true;

@@ -58,6 +58,8 @@ struct tag_token {
 
 /* Cuts a token at or after `at`; false at the end of the text. */
 bool tag_next_token(const unsigned char *text, size_t len, size_t at, struct tag_token *token);
+/* A word or a number, no sign. */
+bool tag_is_word(const struct tag_token *token);
 /* Sets is_active of tokens[0..count). */
 void tag_mark_active(struct tag_token *tokens, size_t count);
 /* The buckets of token i's features; 0 <= i < count. */

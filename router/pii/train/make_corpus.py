@@ -17,9 +17,49 @@ import re
 import sys
 
 R = random.Random(20261121)
+WNUT_COPIES = 3
+VALUES = None
 KIND = {"PERSON": "PER", "STREET_ADDRESS": "LOC", "ADDRESS": "LOC", "GPE": "LOC", "LOCATION": "LOC",
         "ZIP_CODE": "LOC", "ORGANIZATION": "ORG"}
 LATIN = re.compile(r"^[A-Za-z\u00c0-\u024f' .-]+$")
+
+
+NOUNS = ("Data Health Energy Food Water Travel Media Home Design Digital Social Capital Research Public Open Market "
+         "Education Property Security Mobile Cloud Finance Credit Legal Consumer Economic Consulting Farm Weather "
+         "Garden Auto Marine Aviation Fashion Music Games Sports Science Bioscience Insights Analytics Partners "
+         "Programming Discovery Explorer Innovation Planning Transport Lines Freight Records Studios Outdoor").split()
+ACRONYMS = ("ASAP FAQ PDF HTML SSL UUID IBAN SWIFT BIC PIN ATM CEO CFO HR IT TV DVD USB CPU GPU API URL HTTP JSON XML SQL CSV "
+            "OK FYI BTW LOL OMG IMO DIY ETA RSVP VAT ID SIM SMS GPS LED PC CD PS NB TBD TODO DNA MRI AM PM GMT UTC ISO "
+            "ESMTP SSD RAM OAuth YAML REST PHP FTP UDP TCP VPN DNS SSH LTE OTP CVV KYC ROI KPI Q1 Q2 Q3 Q4").split()
+
+
+class Maker:
+    """New words in the manner of a list, from chains of three letters: names are an open class, and a
+    word that no list has must be told by its looks and by what stands around it."""
+
+    def __init__(self, names):
+        self.chains, self.known = {}, set()
+        for name in names:
+            for word in re.split(r"[ '-]", name.lower()):
+                if len(word) < 3:
+                    continue
+                self.known.add(word)
+                word = "^^" + word + "$"
+                for i in range(2, len(word)):
+                    self.chains.setdefault(word[i - 2:i], []).append(word[i])
+
+    def word(self):
+        for _ in range(20):
+            text = "^^"
+            while len(text) < 16:
+                letter = R.choice(self.chains[text[-2:]])
+                if letter == "$":
+                    break
+                text += letter
+            text = text[2:]
+            if 4 <= len(text) <= 13 and text not in self.known:
+                break
+        return text[0].upper() + text[1:]
 
 
 class Values:
@@ -36,25 +76,31 @@ class Values:
                               if len(v.get("first", [])) > 20 and len(v.get("last", [])) > 20)
         self.first, self.last = latin("first"), latin("last")
         self.city, self.country, self.state = latin("city"), latin("country"), latin("state")
+        self.new_first, self.new_last, self.new_city = Maker(self.first), Maker(self.last), Maker(self.city)
         self.street_names = latin("street") + latin("street_suffix")
         self.english = [x for x in ("en_US", "en", "en_GB", "en_AU") if x in self.locales]
 
     def locale(self):
         return R.choice(self.english) if self.english and R.random() < .35 else R.choice(self.locales)
 
-    def name_word(self):
-        """A made-up word that is in no list: names are an open class."""
-        parts = R.choices("ka mi ro len ta sha vi dor an gul bek ra nis to val eri mon zu hal per dra "
-                          "fen oli sar jo wen gri stel bar nov qui lor tem hus".split(), k=R.choice((2, 2, 3)))
-        return "".join(parts).capitalize()
+    def new_place(self):
+        word = self.new_city.word()
+        roll = R.random()
+        if roll < .72:
+            return word
+        if roll < .84:
+            return word + " " + R.choice("Creek Bay Hill Heights Springs Park Beach City Island Falls Valley Sul Mare Bains Alto".split())
+        if roll < .94:
+            return R.choice("Port,San,Santa,Saint,St.,North,South,New,Upper,Den,La,El,Le,Bad,Cite,Fort,Mount,Villa".split(",")) + " " + word
+        return word + R.choice([" de ", "-", " am ", " sur ", " di ", "-"]) + self.new_city.word()
 
     def person(self, whole=None):
         pool = self.by_locale[self.locale()]
         first, last = R.choice(pool["first"]), R.choice(pool["last"])
-        if R.random() < .12:
-            first = self.name_word()
-        if R.random() < .15:
-            last = self.name_word()
+        if R.random() < .2:
+            first = self.new_first.word()
+        if R.random() < .3:
+            last = self.new_last.word()
         form = R.random() if whole is None else whole
         if form < .52:
             name = first + " " + last
@@ -79,15 +125,16 @@ class Values:
         roll = R.random()
         return text.lower() if roll < low else text.upper() if roll < low + up else text
 
+    def place(self):
+        return self.new_place() if R.random() < .25 else R.choice(self.city)
+
     def gpe(self):
         roll = R.random()
-        name = R.choice(self.city) if roll < .5 else R.choice(self.country) if roll < .85 else R.choice(self.state)
-        if roll > .95:
-            name = self.name_word() + R.choice(["ville", "burg", "", "ton", "stad", "", " " + R.choice("Creek Bay Hill Heights Springs Park".split())])
+        name = self.place() if roll < .6 else R.choice(self.country) if roll < .88 else R.choice(self.state)
         return self.case(name, .05, .08)
 
     def org(self):
-        last = lambda: R.choice(self.by_locale[self.locale()]["last"])
+        last = lambda: self.new_last.word() if R.random() < .3 else R.choice(self.by_locale[self.locale()]["last"])
         tech = lambda: "".join(R.choices("In Ex Per Pax Data Net Cyber Med Bio Geo Fin Trans Omni Infra Vita Lumi Quant Astro "
                                          "Clear Open Micro Inte Fact Ana".split(), k=1) +
                                R.choices("sint version ata lytica lius set bilt soft gen core wave tech vance logic trix ora nova ".split(" "), k=1))
@@ -103,14 +150,18 @@ class Values:
             name = "%s, %s and %s" % (last(), last(), last())
         elif roll < .37:
             name = last() + R.choice([" and Sons", " & Sons", " and " + last(), " & " + last(), " Brothers"])
+        elif roll < .40:
+            name = R.choice([last, tech])() + " " + " ".join(R.sample(NOUNS, R.choice((1, 2, 2))))
+        elif roll < .44:
+            name = " ".join(R.sample(NOUNS, R.choice((2, 2, 3)))) + R.choice(["", "", " " + suffix])
         elif roll < .55:
             name = tech()
         elif roll < .66:
-            name = tech() + " " + suffix
+            name = (tech() if R.random() < .6 else self.new_last.word()) + " " + suffix
         elif roll < .71:
             name = R.choice(["University of %s", "%s University", "Bank of %s", "%s Hospital", "%s Airlines", "%s City Council",
                              "%s Football Club", "Museum of %s"]) % R.choice(self.city)
-        elif roll < .78:
+        elif roll < .74:
             name = "".join(R.choices("ABCDEFGHIKLMNOPRSTUVW", k=R.choice((2, 3, 3, 4)))) + R.choice(["", "", " Group", " Bank"])
         elif roll < .88:
             name = " ".join(R.choices("Blue Green First National United Global Royal Golden Silver Pacific Northern Southern Atlantic "
@@ -128,13 +179,15 @@ class Values:
 
     def street(self):
         roll = R.random()
+        some = lambda: (self.new_last.word() if R.random() < .35 else R.choice(R.choice([self.last, self.first, self.city]))) + (
+            " " + R.choice(self.last) if R.random() < .15 else "")
         if roll < .5:
-            return "%s %s" % (R.choice(R.choice([self.last, self.first, self.city])),
+            return "%s %s" % (some(),
                               R.choice("Street Road Avenue Lane Drive Court Boulevard Way Place Close St. Rd Ave Crescent Terrace Parade".split()))
         if roll < .7:
-            return "%s %s" % (R.choice("Rue,Via,Calle,Rua,Avenue,Avenida,Chemin,Piazza,Rua do,Rue de la,Postbox,Ul.".split(",")), R.choice(self.last))
+            return "%s %s" % (R.choice("Rue,rue,Via,Calle,C/,Rua,Avenue,avenue,boulevard,Boulevard,cours,quai,place,Avenida,Chemin,Piazza,Rua do,Rue de la,Postbox,Ul.,ul.,Paso,Untere,Alt,Grosse".split(",")), some())
         if roll < .85:
-            return R.choice(self.last) + R.choice(["strasse", "straat", "weg", "gatan", "vej", "katu", " utca", " u.", "gata", "laan", "tie", "plein"])
+            return some().split(" ")[0] + R.choice(["strasse", "straat", "weg", "gatan", "vej", "katu", " utca", " u.", "gata", "laan", "tie", "plein", "hof", "gade", "vegen", "kade", "ring", "damm", "allee", "braut", " tér", " útja", " út"])
         return R.choice(self.street_names)
 
     def number(self, low=1, high=9999):
@@ -163,17 +216,23 @@ class Values:
     def address(self):
         sep = R.choice([", ", "\n", "\n ", " ", ",\n"])
         flat = R.choice(["", "", sep + "Apt. " + self.number(1, 999), sep + "Suite " + self.number(1, 999), " Unit " + self.number(1, 99)])
-        city = self.case(R.choice(self.city), .03, .25)
+        city = self.case(self.place(), .03, .25)
         country = self.case(R.choice(self.country), .05, .05)
         state = R.choice(["", "", sep + R.choice("CA NY TX WA QLD VIC CO GU RS NI OO nan MI".split())])
         code = self.zip()
-        house = self.number()
+        house = self.number() if R.random() < .6 else "%0*d" % (R.choice((2, 2, 3, 5)), R.randint(0, 99))
+        if R.random() < .25:
+            house += " " + self.number(1, 400)
         roll = R.random()
+        if roll < .08:
+            ship = R.choice(["USS", "USNS", "USNV", "USCGC", "HMS"]) + " " + R.choice([self.new_last.word(), R.choice(self.last)])
+            return "%s%sFPO A%s %05d" % (ship, sep, R.choice("APE"), R.randint(1, 99999))
         if roll < .12:
             return R.choice(["PSC %d, Box %d%sAPO A%s %05d", "Unit %d Box %d%sDPO A%s %05d", "CMR %d, Box %d%sAPO A%s %05d"]) % (
                 R.randint(1, 9999), R.randint(1, 9999), sep, R.choice("APE"), R.randint(1, 99999))
         if roll < .18:
-            return "the corner of %s and %s" % (self.street() + R.choice(["", " " + self.number(1, 99)]), self.street())
+            corner = "%s and %s" % (self.street() + R.choice(["", " " + self.number(1, 99)]), self.street() + R.choice(["", " " + self.number(1, 99)]))
+            return R.choice(["the corner of ", "the corner of ", ""]) + corner
         if roll < .38:
             return house + " " + self.street() + flat
         if roll < .5:
@@ -216,7 +275,8 @@ def fill(template, values):
                      "gpe": values.gpe, "city": lambda: values.case(R.choice(values.city), .04, .04), "country": lambda: R.choice(values.country),
                      "org": values.org, "address": values.address, "street": values.street, "zip": values.zip,
                      "date": lambda: values.other("DATE_TIME"), "age": lambda: values.other("AGE"), "title": lambda: values.other("TITLE"),
-                     "nrp": lambda: values.other("NRP"), "digits": values.digits, "hex": values.hex, "mail": values.mail, "phone": lambda: values.other("PHONE_NUMBER"), "number": values.number}[key]()
+                     "nrp": lambda: values.other("NRP"), "digits": values.digits, "hex": values.hex, "mail": values.mail, "phone": lambda: values.other("PHONE_NUMBER"), "number": values.number,
+                     "acronym": lambda: R.choice(ACRONYMS)}[key]()
             memory[name] = value
         kind = {"person": "PER", "first": "PER", "last": "PER", "full": "PER", "gpe": "LOC", "city": "LOC", "country": "LOC", "address": "LOC",
                 "street": "LOC", "org": "ORG"}.get(key)
@@ -282,19 +342,83 @@ def refill(row, values):
     return out + row["text"][at:], spans
 
 
+def vary(text, spans):
+    """Some rows without capitals, a few in capitals: people type as they like."""
+    roll = R.random()
+    other = text.lower() if roll < .08 else text.upper() if roll < .09 else text
+    return (other, spans) if len(other) == len(text) else (text, spans)
+
+
+def with_acronym(text, spans):
+    """A word in capitals that is no name, between two words of the row."""
+    places = [m.start() + 1 for m in re.finditer(r"[a-z,] [a-z]", text) if not any(a - 1 <= m.start() + 1 <= b + 1 for a, b, _ in spans)]
+    if not places or R.random() > .18:
+        return text, spans
+    at = R.choice(places)
+    word = " " + R.choice(ACRONYMS)
+    move = lambda i: i + len(word) if i > at else i
+    return text[:at] + word + text[at:], [(move(a), move(b), k) for a, b, k in spans]
+
+
+def with_unknown(text, spans, values):
+    """Words that no list has and that are no names: jargon, typing errors, identifiers."""
+    places = [m.start() + 1 for m in re.finditer(r"[a-z,] [a-z]", text) if not any(a - 1 <= m.start() + 1 <= b + 1 for a, b, _ in spans)]
+    if not places or R.random() > .25:
+        return text, spans
+    behind = [m.end() for m in re.finditer(r"\b(?:in|of|to|from|at|with|by|for|on|near|as|is|the|a|and) (?=[a-z])", text) if m.end() in places]
+    for _ in range(R.choice((1, 1, 2, 3))):
+        at = R.choice(behind if behind and R.random() < .6 else places)
+        word = values.new_word.word()
+        word = R.choice([word.lower(), word.lower(), word.lower() + values.new_word.word(), word + values.new_word.word(),
+                         word.lower() + "_" + values.new_word.word().lower(), word.upper()])
+        if text[at - 1:at] != " ":
+            continue
+        text = text[:at] + word + " " + text[at:]
+        move = lambda i: i + len(word) + 1 if i >= at else i
+        spans = [(move(a), move(b), k) for a, b, k in spans]
+        places, behind = ([p if p < at else p + len(word) + 1 for p in those] for those in (places, behind))
+    return text, spans
+
+
+def renamed(row, values):
+    """A post of WNUT with other people in it."""
+    out, spans, at = "", [], 0
+    kinds = {"person": "PER", "location": "LOC", "corporation": "ORG", "group": "ORG"}
+    for span in sorted(row["spans"], key=lambda s: s["start"]):
+        if span["start"] < at:
+            continue
+        old = row["text"][span["start"]:span["end"]]
+        new = old
+        if span["type"] == "person":
+            new = values.person(.7 if " " not in old else .1)
+            if old.islower():
+                new = new.lower()
+        elif span["type"] == "location" and " " not in old and R.random() < .4:
+            new = values.gpe()
+        out += row["text"][at:span["start"]]
+        if span["type"] in kinds:
+            spans.append((len(out), len(out) + len(new), kinds[span["type"]]))
+        out += new
+        at = span["end"]
+    return out + row["text"][at:], spans
+
+
 def to_bytes(text, spans):
+    text, spans = vary(*with_unknown(*with_acronym(text, spans), VALUES))
     offset = lambda i: len(text[:i].encode())
     return {"text": text, "spans": [[offset(a), offset(b), k] for a, b, k in spans]}
 
 
 def main():
-    values = Values(sys.argv[1])
+    global VALUES
+    VALUES = values = Values(sys.argv[1])
     reference = sys.argv[2]
     leave_out = None
     if len(sys.argv) > 5:
         leave_out = tuple(int(x) for x in sys.argv[5].split("/"))
     vocabulary = [w for w in open("/usr/share/dict/american-english-small", encoding="utf-8").read().split()
                   if w.islower() and w.isalpha() and len(w) < 10]
+    values.new_word = Maker(vocabulary)
     rows = []
     here = os.path.dirname(os.path.abspath(__file__))
     own = [line.rstrip("\n").replace("\\n", "\n") for line in open(here + "/templates.txt", encoding="utf-8") if line.strip() and line[0] != "#"]
@@ -317,14 +441,16 @@ def main():
         spans = [[s["start_byte"], s["end_byte"], kinds[s["type"]]] for s in row["spans"] if s["type"] in kinds]
         text = row["text"]
         rows.append({"text": text, "spans": spans})
+        if any(s["type"] in ("person", "location") for s in row["spans"]):
+            rows += [to_bytes(*renamed(row, values)) for _ in range(WNUT_COPIES)]
     rows += [to_bytes(*anywhere(values, vocabulary)) for _ in range(6000)]
     docs = []
-    for path in sorted(glob.glob("/usr/lib/python3*/[a-p]*.py"))[:160]:
+    for path in sorted(glob.glob("/usr/lib/python3*/[a-p]*.py") + glob.glob("/usr/lib/python3*/*/[a-p]*.py"))[:600]:
         for paragraph in re.findall(r'"""(.+?)"""', open(path, encoding="utf-8", errors="replace").read(), re.S):
             if 60 < len(paragraph) < 900 and not re.search(r"[Aa]uthor|Copyright|[Ww]ritten by|@|van Rossum", paragraph):
                 docs.append(paragraph)
     R.shuffle(docs)
-    rows += [{"text": text, "spans": []} for text in docs[:4000]]
+    rows += [to_bytes(text, []) for text in docs[:4000]]
     R.shuffle(rows)
     with open(sys.argv[3], "w", encoding="utf-8") as out:
         for row in rows:

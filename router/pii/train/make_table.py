@@ -3,10 +3,10 @@
 """Makes ../name_table.inc, the word lists of the name tagger.
 
   npm pack @faker-js/faker@9 && tar xzf *.tgz && node dump_lists.mjs package lists.json
-  make_table.py lists.json /usr/share/dict/american-english-small > ../name_table.inc
+  make_table.py lists.json /usr/share/dict/american-english > ../name_table.inc
 
 Sources: @faker-js/faker 9.9 (MIT; names, cities, countries, streets of all its locales) and the
-word list of Debian's wamerican-small (SCOWL, free to use and copy). No list is built from the
+word list of Debian's wamerican (SCOWL, free to use and copy). No list is built from the
 reference data.
 
 A slot holds 24 bits of a word's hash and 8 flags; see ../tagger.h. The hash is FNV-1a with a final
