@@ -27,7 +27,8 @@ struct word {
 };
 #define WORDS_MAX 1024u
 static struct word words[WORDS_MAX];
-static uint16_t first_word[PII_CONTEXT_COUNT + 1]; /* of a kind; its last is before the next kind's */
+static uint16_t
+    first_word[PII_CONTEXT_COUNT + 1]; /* of a kind; its last is before the next kind's */
 static pthread_once_t words_once = PTHREAD_ONCE_INIT;
 
 /* Letters of ASCII each have a bit of their own; other bytes share them. */
@@ -77,8 +78,7 @@ static void read_window(struct pii_scan *scan, size_t at)
     for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)out[i];
         if (c >= 0xC0 ||
-            (pii_is(c, PII_ALNUM) && !(i > 0 && pii_is((unsigned char)out[i - 1], PII_ALNUM))))
-{
+            (pii_is(c, PII_ALNUM) && !(i > 0 && pii_is((unsigned char)out[i - 1], PII_ALNUM)))) {
             scan->window_starts[scan->window_start_count++] = (uint8_t)i;
             scan->window_letters |= 1u << letter_bit(c);
         }

@@ -116,6 +116,7 @@ bool pii_word_at(const struct pii_scan *scan, size_t at, const char *word);
 
 /* All return the offset from which the scan goes on. */
 size_t pii_find_email(struct pii_scan *scan, size_t at);  /* at '@' */
+void pii_find_disguised_email(struct pii_scan *scan, size_t at); /* at the word "at" or "arroba" */
 size_t pii_find_ipv6(struct pii_scan *scan, size_t at);   /* at a ':'; `at` where it is none */
 size_t pii_find_mac(struct pii_scan *scan, size_t at);    /* at the first digit; `at`: none */
 size_t pii_find_ipv4(struct pii_scan *scan, size_t at);   /* at the first digit; `at`: none */

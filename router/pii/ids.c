@@ -415,7 +415,8 @@ static void find_kfz(struct pii_scan *scan, size_t first_digit)
 static size_t word_before(const struct pii_scan *scan, size_t at)
 {
     size_t start;
-    if (at < 2 || (scan->text[at - 1] != ' ' && scan->text[at - 1] != '-' && scan->text[at - 1] != '.'))
+    unsigned char joint = at >= 2 ? scan->text[at - 1] : 0;
+    if (joint != ' ' && joint != '-' && joint != '.')
         return at;
     start = at - 1;
     while (start > 0 && scan->text[start - 1] == ' ' && at - start < 4)

@@ -37,6 +37,7 @@ static const struct {
     {"DOMAIN_NAME", SL_PII_URL},
     {"US_SSN", SL_PII_SSN},
     {"DATE_TIME", SL_PII_DATE},
+    {"DATE_OF_BIRTH", SL_PII_BIRTHDATE},
     {"GPE", SL_PII_LOCATION},
     {"STREET_ADDRESS", SL_PII_LOCATION},
     {"ADDRESS", SL_PII_LOCATION},

@@ -102,6 +102,11 @@ static size_t local_start(const struct pii_scan *scan, size_t at)
     while (start > 0 && at - start < LOCAL_MAX && is_local(scan->text[start - 1]) &&
            !(scan->text[start - 1] == '.' && start < at && scan->text[start] == '.'))
         start--;
+    /* o'brien@…: what stands before is a name's first letter or no single letter (l'anna@…). */
+    if (start > 1 && start < at && scan->text[start - 1] == '\'' &&
+        pii_is(scan->text[start], PII_LETTER) && pii_lower(scan->text[start - 2]) == 'o' &&
+        !pii_is(pii_before(scan, start - 2), PII_ALNUM | PII_HIGH))
+        start -= 2;
     /* "\nanna@…" in escaped text: the n belongs to the backslash. */
     if (start > 0 && scan->text[start - 1] == '\\' && at - start > 1 &&
         strchr("nrt", scan->text[start]) != NULL)
@@ -349,6 +354,17 @@ static size_t read_ipv6(const struct pii_scan *scan, size_t at)
     return here;
 }
 
+/* a::b, ab::cde: two names of a program and the sign between them. An address has a digit, or is
+ * longer. */
+static bool is_scope(const struct pii_scan *scan, size_t start, size_t end)
+{
+    for (size_t i = start; i < end; i++) {
+        if (pii_is(scan->text[i], PII_DIGIT))
+            return false;
+    }
+    return end - start < 8;
+}
+
 size_t pii_find_ipv6(struct pii_scan *scan, size_t at)
 {
     size_t start = at;
@@ -361,6 +377,8 @@ size_t pii_find_ipv6(struct pii_scan *scan, size_t at)
     if (at - start > 4 || pii_is(before, PII_ALNUM) || before == ':' || before == '_')
         return at;
     end = read_ipv6(scan, start);
+    if (end > at && is_scope(scan, start, end))
+        return at;
     if (end <= at || end - start < 3 || pii_is(pii_at(scan, end), PII_ALNUM) ||
         (pii_at(scan, end) == '.' && pii_is(pii_at(scan, end + 1), PII_DIGIT)) ||
         pii_at(scan, end) == ':' || pii_at(scan, end) == '_')

@@ -76,13 +76,16 @@ static bool is_card_grouping(const struct pii_number *number, unsigned first, un
         all_single = all_single && group->len == 1;
         if (i > first && group->sep != number->groups[first + 1].sep)
             return false;
-        if (i > first && group->sep != ' ' && group->sep != '-')
+        if (i > first && group->sep != ' ' && group->sep != '-' && group->sep != '.')
             return false;
     }
+    bool has_dots = last > first && number->groups[first + 1].sep == '.';
     if (all_single)
         return true;
     for (unsigned i = first; i <= last; i++) {
         if (first != last && (number->groups[i].len < 3 || number->groups[i].len > 7) && i != last)
+            return false;
+        if (has_dots && number->groups[i].len != 4) /* else a number with thousands apart */
             return false;
     }
     return true;
@@ -97,6 +100,21 @@ static bool is_repeated(const char *digits, size_t len)
     return true;
 }
 
+/* The last three of four groups of four: 1234 [5678 9012 3456]. */
+static bool is_tail_of_groups(const struct pii_scan *scan, const struct pii_number *number,
+                              unsigned count)
+{
+    size_t at = number->start;
+    if (count > 13 || number->group_count < 2 || at < 5 ||
+        scan->text[at - 1] != number->groups[1].sep || number->groups[0].len != 4)
+        return false;
+    for (size_t i = 2; i <= 5; i++) {
+        if (!pii_is(scan->text[at - i], PII_DIGIT))
+            return false;
+    }
+    return at == 5 || !pii_is(scan->text[at - 6], PII_DIGIT);
+}
+
 /* A card from the first group on; returns its end or number->start. Of several lengths the longest
  * that is a whole number of groups wins. */
 static size_t find_card(struct pii_scan *scan, const struct pii_number *number)
@@ -109,7 +127,7 @@ static size_t find_card(struct pii_scan *scan, const struct pii_number *number)
         if (count < 12)
             break;
         if (!is_card_grouping(number, 0, last) || !pii_is_card(number->digits, count) ||
-            is_repeated(number->digits, count))
+            is_repeated(number->digits, count) || is_tail_of_groups(scan, number, count))
             continue;
         size_t end = group->start + group->len;
         /* 12 to 14 digits in one piece with only Luhn behind them are as often an order number. */
@@ -256,13 +274,15 @@ size_t pii_find_number(struct pii_scan *scan, size_t at)
     }
     if (pii_is(pii_before(scan, at), PII_HIGH) && pii_before(scan, at) >= 0xC0)
         return end;
-    pii_read_number(scan, at, &number);
-    if (number.group_count == 0)
-        return end;
     /* 3.14159…, 1,234: a digit before the separator means that this is the middle of a number. */
     unsigned char before = pii_before(scan, at);
     bool is_inside =
         (before == '.' || before == ',') && at > 1 && pii_is(scan->text[at - 2], PII_DIGIT);
+    if (!is_inside && (scan->detector->wants_weak_words || pii_is_on(scan, SL_PII_BIRTHDATE)))
+        pii_find_date_or_age(scan, at);
+    pii_read_number(scan, at, &number);
+    if (number.group_count == 0)
+        return end;
     if (!is_inside) {
         next = find_card(scan, &number);
         if (next > at)
@@ -271,8 +291,6 @@ size_t pii_find_number(struct pii_scan *scan, size_t at)
         if (next > at)
             return next;
     }
-    if (scan->detector->wants_weak_words && !is_inside)
-        pii_find_date_or_age(scan, &number);
     next = pii_find_phone(scan, &number);
     return next > end ? next : end;
 }

@@ -35,8 +35,8 @@ void pii_read_number(const struct pii_scan *scan, size_t at, struct pii_number *
  * number->start. `lead` is where a '+' or a bracket before the digits starts. */
 size_t pii_find_phone(struct pii_scan *scan, const struct pii_number *number);
 
-/* Dates and ages, where these kinds are on; returns the end of a date, or number->start. */
-size_t pii_find_date_or_age(struct pii_scan *scan, const struct pii_number *number);
+/* Dates and ages that have their first number at `at`, where these kinds are on. */
+void pii_find_date_or_age(struct pii_scan *scan, size_t at);
 
 /* A title or a nationality at the start of a word. */
 void pii_find_weak_word(struct pii_scan *scan, size_t at);

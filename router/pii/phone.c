@@ -152,7 +152,8 @@ static void read_dialled(const struct pii_scan *scan, size_t at, struct dialled 
         if (phone->count + len >= sizeof phone->digits)
             break;
         /* A second number after a blank: 052 5552606 074-7111234. */
-        if (phone->count >= 9 && len >= 3 && scan->text[here] == '0' && sep == ' ')
+        unsigned whole = strncmp(phone->digits, "00", 2) == 0 ? 12 : 9;
+        if (phone->count >= whole && len >= 3 && scan->text[here] == '0' && sep == ' ')
             break;
         bool in_brackets = here > 0 && scan->text[here - 1] == '(';
         if (in_brackets && pii_at(scan, end) != ')')
@@ -389,7 +390,9 @@ static double judge(struct pii_scan *scan, const struct dialled *phone, unsigned
                      pii_is(scan->text[phone->start - 2], PII_DIGIT);
     if (is_international_form && groups > 1 && !is_inside)
         return 0.6;
-    if (has_american_shape(phone, groups))
+    bool goes_on = groups < phone->group_count && phone->groups[groups].sep == '-' &&
+                   phone->groups[groups - 1].sep == '-'; /* an article number of more parts */
+    if (has_american_shape(phone, groups) && !goes_on)
         return 0.5;
     if (groups == 1 && is_nanp(phone->digits, count) &&
         read_extension(scan, phone->groups[0].end) > phone->groups[0].end)

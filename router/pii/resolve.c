@@ -50,7 +50,6 @@ static int rank(const struct sl_pii_span *span)
     case SL_PII_PERSON:
     case SL_PII_LOCATION:
     case SL_PII_ORG:
-    case SL_PII_DATE:
     case SL_PII_AGE:
     case SL_PII_NRP:
     case SL_PII_TITLE:
@@ -206,9 +205,11 @@ static bool trim_name(struct sl_slice text, struct sl_pii_span *span)
 {
     if (span->kind != SL_PII_PERSON && span->kind != SL_PII_LOCATION && span->kind != SL_PII_ORG)
         return true;
-    while (span->end > span->start && strchr(" \t\r\n(,;:<[{\"'-/", text.data[span->end - 1]) != NULL)
+    while (span->end > span->start &&
+           strchr(" \t\r\n(,;:<[{\"'-/", text.data[span->end - 1]) != NULL)
         span->end--;
-    while (span->end > span->start && strchr(" \t\r\n),;:>]}\"'-/.", text.data[span->start]) != NULL)
+    while (span->end > span->start &&
+           strchr(" \t\r\n),;:>]}\"'-/.", text.data[span->start]) != NULL)
         span->start++;
     return span->end > span->start + 1;
 }
@@ -230,8 +231,7 @@ void pii_resolve(const struct sl_pii_detector *detector, struct sl_slice text,
         }
         size_t left = resolve_cluster(spans->items + i, next - i);
         for (size_t j = i; j < i + left; j++) {
-            if (trim_name(text, &spans->items[j]) &&
-                !is_allowed(detector, text, &spans->items[j]))
+            if (trim_name(text, &spans->items[j]) && !is_allowed(detector, text, &spans->items[j]))
                 spans->items[kept++] = spans->items[j];
         }
         i = next;

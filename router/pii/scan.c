@@ -7,7 +7,7 @@
  *   first digit       cards, IBANs, telephones, identifiers, IPv4, crypto addresses: number.c
  *   @                 email                      :    IPv6, URL, `key: value`
  *   =                 `key=value`                .    bare domains, where URLs are on
- *   quotes            `secret("value")`
+ *   quotes            `secret("value")`        "at"  `anna [at] example [dot] org`
  *
  * Cost: one table look-up per byte and one per word; finders look a bounded distance around.
  *
@@ -23,15 +23,25 @@ static bool is_pair(const struct pii_scan *scan, size_t at)
     return pii_is(pii_at(scan, at), PII_HEX) && pii_is(pii_at(scan, at + 1), PII_HEX);
 }
 
-/* aa:bb:…, aa-bb-… or aabb.ccdd.eeff may start here. */
+/* aa:bb:…, aa-bb-… or aabb.ccdd.eeff may start here. The signs are asked for first: they are rare.
+ */
 static bool may_be_mac(const struct pii_scan *scan, size_t at)
 {
     unsigned char third = pii_at(scan, at + 2);
-    if (!is_pair(scan, at))
-        return false;
     if (third == ':' || third == '-')
-        return is_pair(scan, at + 3);
-    return is_pair(scan, at + 2) && pii_at(scan, at + 4) == '.' && is_pair(scan, at + 5);
+        return is_pair(scan, at) && is_pair(scan, at + 3);
+    return pii_at(scan, at + 4) == '.' && is_pair(scan, at) && is_pair(scan, at + 2) &&
+           is_pair(scan, at + 5);
+}
+
+/* "at" or "arroba", as in `anna [at] example [dot] org`. */
+static bool is_word_for_at(const struct pii_scan *scan, size_t at)
+{
+    unsigned char next = pii_lower(pii_at(scan, at + 1));
+    if (pii_lower(scan->text[at]) != 'a' || (next != 't' && next != 'r'))
+        return false;
+    return (next == 't' && !pii_is(pii_at(scan, at + 2), PII_ALNUM | PII_HIGH)) ||
+           pii_word_at(scan, at, "arroba");
 }
 
 /* What starts at the first byte of a word; returns where to go on, `at` for nothing. */
@@ -48,6 +58,8 @@ static size_t start_word(struct pii_scan *scan, size_t at)
         if (next > at)
             return next;
     }
+    if (is_word_for_at(scan, at) && pii_is_on(scan, SL_PII_EMAIL))
+        pii_find_disguised_email(scan, at);
     if (scan->detector->wants_weak_words)
         pii_find_weak_word(scan, at);
     if (pii_is_on(scan, SL_PII_URL) && pii_lower(scan->text[at]) == 'w' &&
@@ -93,6 +105,30 @@ static size_t find_trigger(struct pii_scan *scan, size_t at)
     }
 }
 
+#define EACH_BYTE UINT64_C(0x0101010101010101)
+
+/* The end of a run of letters and bytes beyond ASCII. Eight bytes at once, without a branch a byte:
+ * words have any length, and a loop over their bytes guesses its end wrong at nearly each. */
+static size_t skip_letters(const struct pii_scan *scan, size_t at)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    while (scan->len - at >= 8) {
+        uint64_t bytes;
+        memcpy(&bytes, scan->text + at, sizeof bytes);
+        uint64_t lower = (bytes | EACH_BYTE * 0x20) & EACH_BYTE * 0x7F;
+        uint64_t from_a = lower + EACH_BYTE * (0x80 - 'a'); /* the top bit: 'a' or more */
+        uint64_t past_z = lower + EACH_BYTE * (0x7F - 'z');
+        uint64_t others = ~((from_a & ~past_z) | bytes) & EACH_BYTE * 0x80;
+        if (others != 0)
+            return at + (size_t)__builtin_ctzll(others) / 8;
+        at += 8;
+    }
+#endif
+    while (at < scan->len && pii_is(scan->text[at], PII_LETTER | PII_HIGH))
+        at++;
+    return at;
+}
+
 void pii_scan_view(struct pii_scan *scan)
 {
     const unsigned char *text = scan->text;
@@ -124,8 +160,7 @@ void pii_scan_view(struct pii_scan *scan)
             pii_find_domain(scan, at);
         in_word = is_word;
         at++;
-        /* The rest of a word up to its first digit: nothing in it starts anything. */
-        while (is_word && at < scan->len && pii_is(text[at], PII_LETTER | PII_HIGH))
-            at++;
+        if (is_word) /* up to its first digit nothing in the rest of a word starts anything */
+            at = skip_letters(scan, at);
     }
 }

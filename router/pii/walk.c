@@ -110,7 +110,8 @@ static bool is_skipped(const struct walk *walk, const char *parent, const char *
     /* Images, sounds and files: megabytes of base64. */
     if (!json_is_string(value))
         return false;
-    bool is_audio = strcmp(key, "data") == 0 && parent != NULL && strcmp(parent, "input_audio") == 0;
+    bool is_audio =
+        strcmp(key, "data") == 0 && parent != NULL && strcmp(parent, "input_audio") == 0;
     return is_base64_file(text, is_audio || strcmp(key, "file_data") == 0);
 }
 
