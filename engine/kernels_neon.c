@@ -4,9 +4,8 @@
  * Pi 5, Apple, Graviton). sdot adds four products of signed bytes to each word, so codes are signed
  * here and need no correction.
  *
- * One row at a time for up to four tokens, as on AVX2; batches go through the same code. Types that
- * the default models do not use (Q2_K, Q3_K, IQ4_XS) are unpacked by the portable code and
- * multiplied here.
+ * Here one row at a time for up to four tokens, as on AVX2; batches take the panels of
+ * kernels_neon_panel.c.
  *
  * Threads: pure functions.
  */
@@ -15,6 +14,8 @@
 #define VF_LANES 4
 #define VF_QUERY_TILE 2
 #include "kernels_attend.h"
+
+#include "kernels_neon.h"
 
 static inline vf vf_load_f16(const sl_f16 *x)
 {
@@ -37,91 +38,6 @@ static inline float vf_largest(vf x)
 }
 
 /* ---- plain blocks ---- */
-
-struct plain {
-    int8x16_t low, high; /* 32 signed codes */
-    float d, m;
-};
-
-typedef struct plain plain_fn(const void *block);
-
-INLINE float widen(sl_f16 half)
-{
-    float16x4_t value = vreinterpret_f16_u16(vdup_n_u16(half));
-    return vgetq_lane_f32(vcvt_f32_f16(value), 0);
-}
-
-INLINE int8x16_t low_nibbles(uint8x16_t bytes)
-{
-    return vreinterpretq_s8_u8(vandq_u8(bytes, vdupq_n_u8(15)));
-}
-
-INLINE int8x16_t high_nibbles(uint8x16_t bytes)
-{
-    return vreinterpretq_s8_u8(vshrq_n_u8(bytes, 4));
-}
-
-/* Bits 0 to 15 of two bytes as 16 in each of sixteen bytes. */
-INLINE int8x16_t fifth_bits(const uint8_t *two)
-{
-    static const uint8_t bit_of[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
-    const uint8x16_t bytes = vcombine_u8(vdup_n_u8(two[0]), vdup_n_u8(two[1]));
-    const uint8x16_t is_set = vtstq_u8(bytes, vld1q_u8(bit_of));
-    return vreinterpretq_s8_u8(vandq_u8(is_set, vdupq_n_u8(16)));
-}
-
-INLINE struct plain plain_q4_0(const void *data)
-{
-    const struct sl_block_q4_0 *block = data;
-    const uint8x16_t bytes = vld1q_u8(block->q);
-    const int8x16_t eight = vdupq_n_s8(8);
-    return (struct plain){vsubq_s8(low_nibbles(bytes), eight),
-                          vsubq_s8(high_nibbles(bytes), eight), widen(block->d), 0};
-}
-
-INLINE struct plain plain_q4_1(const void *data)
-{
-    const struct sl_block_q4_1 *block = data;
-    const uint8x16_t bytes = vld1q_u8(block->q);
-    return (struct plain){low_nibbles(bytes), high_nibbles(bytes), widen(block->d),
-                          widen(block->m)};
-}
-
-INLINE struct plain plain_q5_0(const void *data)
-{
-    const struct sl_block_q5_0 *block = data;
-    const uint8x16_t bytes = vld1q_u8(block->q);
-    const int8x16_t sixteen = vdupq_n_s8(16);
-    return (struct plain){
-        vsubq_s8(vorrq_s8(low_nibbles(bytes), fifth_bits(block->high)), sixteen),
-        vsubq_s8(vorrq_s8(high_nibbles(bytes), fifth_bits(block->high + 2)), sixteen),
-        widen(block->d), 0};
-}
-
-INLINE struct plain plain_q5_1(const void *data)
-{
-    const struct sl_block_q5_1 *block = data;
-    const uint8x16_t bytes = vld1q_u8(block->q);
-    return (struct plain){vorrq_s8(low_nibbles(bytes), fifth_bits(block->high)),
-                          vorrq_s8(high_nibbles(bytes), fifth_bits(block->high + 2)),
-                          widen(block->d), widen(block->m)};
-}
-
-INLINE struct plain plain_q8_0(const void *data)
-{
-    const struct sl_block_q8_0 *block = data;
-    return (struct plain){vld1q_s8(block->q), vld1q_s8(block->q + 16), widen(block->d), 0};
-}
-
-INLINE struct plain plain_iq4_nl(const void *data)
-{
-    const struct sl_block_iq4_nl *block = data;
-    const uint8x16_t bytes = vld1q_u8(block->q);
-    const int8x16_t values = vld1q_s8(sl_iq4_values);
-    return (struct plain){vqtbl1q_s8(values, vreinterpretq_u8_s8(low_nibbles(bytes))),
-                          vqtbl1q_s8(values, vreinterpretq_u8_s8(high_nibbles(bytes))),
-                          widen(block->d), 0};
-}
 
 /* `tokens` is a constant after inlining. */
 INLINE void plain_rows(plain_fn *unpack, size_t block_bytes, bool has_min, const uint8_t *weights,
@@ -157,96 +73,6 @@ INLINE void plain_rows(plain_fn *unpack, size_t block_bytes, bool has_min, const
 
 /* ---- super-blocks ---- */
 
-INLINE void k_scales(const uint8_t *packed, float d, float dmin, struct sl_codes *out)
-{
-    uint8_t scales[8], mins[8];
-    sl_k_scales_unpack(packed, scales, mins);
-    for (size_t i = 0; i < 16; i++) {
-        out->scale[i] = d * (float)scales[i / 2];
-        out->min[i] = -dmin * (float)mins[i / 2];
-    }
-}
-
-static void super_q4_k(const void *data, struct sl_codes *out)
-{
-    const struct sl_block_q4_k *block = data;
-    for (size_t i = 0; i < 8; i++) { /* 16 bytes: 16 weights of two sub-blocks */
-        const uint8x16_t bytes = vld1q_u8(block->q + 16 * i);
-        int8_t *code = out->code + i / 2 * 64 + i % 2 * 16;
-        vst1q_s8(code, low_nibbles(bytes));
-        vst1q_s8(code + 32, high_nibbles(bytes));
-    }
-    k_scales(block->scales, widen(block->d), widen(block->dmin), out);
-}
-
-/* Bit `idx` of each byte, as 16. */
-INLINE int8x16_t bit_as_16(uint8x16_t bytes, int idx)
-{
-    const uint8x16_t bit = vshlq_u8(bytes, vdupq_n_s8((int8_t)(4 - idx)));
-    return vreinterpretq_s8_u8(vandq_u8(bit, vdupq_n_u8(16)));
-}
-
-static void super_q5_k(const void *data, struct sl_codes *out)
-{
-    const struct sl_block_q5_k *block = data;
-    for (size_t i = 0; i < 8; i++) {
-        const uint8x16_t bytes = vld1q_u8(block->q + 16 * i);
-        const uint8x16_t high = vld1q_u8(block->high + i % 2 * 16);
-        int8_t *code = out->code + i / 2 * 64 + i % 2 * 16;
-        const int sub = (int)(i / 2 * 2);
-        vst1q_s8(code, vorrq_s8(low_nibbles(bytes), bit_as_16(high, sub)));
-        vst1q_s8(code + 32, vorrq_s8(high_nibbles(bytes), bit_as_16(high, sub + 1)));
-    }
-    k_scales(block->scales, widen(block->d), widen(block->dmin), out);
-}
-
-/* Bits 2 * idx and 2 * idx + 1 of each byte, as 16 and 32. */
-INLINE int8x16_t two_bits_as_16(uint8x16_t bytes, int idx)
-{
-    const uint8x16_t bits = vshlq_u8(bytes, vdupq_n_s8((int8_t)(4 - 2 * idx)));
-    return vreinterpretq_s8_u8(vandq_u8(bits, vdupq_n_u8(0x30)));
-}
-
-static void super_q6_k(const void *data, struct sl_codes *out)
-{
-    const struct sl_block_q6_k *block = data;
-    const int8x16_t offset = vdupq_n_s8(32);
-    const float d = widen(block->d);
-    for (size_t half = 0; half < 2; half++)
-        for (size_t i = 0; i < 4; i++) { /* 16 of the 64 bytes of low nibbles */
-            const uint8x16_t low = vld1q_u8(block->low + 64 * half + 16 * i);
-            const uint8x16_t high = vld1q_u8(block->high + 32 * half + i % 2 * 16);
-            int8_t *code = out->code + 128 * half + 16 * i;
-            const int8x16_t first =
-                vorrq_s8(low_nibbles(low), two_bits_as_16(high, (int)(i / 2)));
-            const int8x16_t second =
-                vorrq_s8(high_nibbles(low), two_bits_as_16(high, (int)(i / 2) + 2));
-            vst1q_s8(code, vsubq_s8(first, offset));
-            vst1q_s8(code + 64, vsubq_s8(second, offset));
-        }
-    for (size_t i = 0; i < 16; i++) {
-        out->scale[i] = d * (float)block->scales[i];
-        out->min[i] = 0;
-    }
-}
-
-static void super_q2_k(const void *data, struct sl_codes *out)
-{
-    sl_codes_unpack[SL_TYPE_Q2_K](data, out);
-}
-
-static void super_q3_k(const void *data, struct sl_codes *out)
-{
-    sl_codes_unpack[SL_TYPE_Q3_K](data, out);
-}
-
-static void super_iq4_xs(const void *data, struct sl_codes *out)
-{
-    sl_codes_unpack[SL_TYPE_IQ4_XS](data, out);
-}
-
-typedef void super_fn(const void *block, struct sl_codes *out);
-
 /* One super-block times one token. */
 INLINE float32x4_t super_step(const struct sl_codes *w, bool has_min, const int8_t *q,
                               const float *d, const float *sums, float32x4_t acc)
@@ -261,7 +87,7 @@ INLINE float32x4_t super_step(const struct sl_codes *w, bool has_min, const int8
     return acc;
 }
 
-INLINE void super_rows(super_fn *unpack, size_t block_bytes, bool has_min, const uint8_t *weights,
+INLINE void super_rows(sl_codes_fn *unpack, size_t block_bytes, bool has_min, const uint8_t *weights,
                        size_t row_bytes, uint32_t rows, const struct sl_activations *x,
                        uint32_t first_token, uint32_t tokens, float *y, size_t y_stride)
 {
@@ -391,6 +217,9 @@ static const struct sl_matmul_kernels matmul = {
         [SL_TYPE_Q6_K] = rows_q6_k,     [SL_TYPE_IQ4_NL] = rows_iq4_nl,
         [SL_TYPE_IQ4_XS] = rows_iq4_xs,
     },
+    .panels = sl_neon_panels,
+    .panel_tokens_min = 5, /* rows in tiles of four unpack the weights again for each tile */
+    .fill_tile = sl_neon_fill_tile,
 };
 
 const struct sl_kernels sl_kernels_neon = {

@@ -31,7 +31,9 @@ compile() { # compile FILE [FLAG...]
 for name in attend codes gguf gguf_parse kernels_dispatch kernels_ref matmul quant_blocks thread_pool; do
     compile "$source_dir/engine/$name.c"
 done
-compile "$source_dir/engine/kernels_neon.c" -march=armv8.2-a+dotprod -ffp-contract=fast
+neon="-march=armv8.2-a+dotprod -ffp-contract=fast"
+compile "$source_dir/engine/kernels_neon.c" $neon
+compile "$source_dir/engine/kernels_neon_panel.c" $neon -fno-schedule-insns
 for name in buf err clock log secret utf8; do
     compile "$source_dir/base/$name.c"
 done
