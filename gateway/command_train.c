@@ -35,6 +35,8 @@
 #define FOREIGN_SHARE 0.3
 /* The hundred or two rows held out of a small file can certify this, not the usual 0.02. */
 #define CERTIFIED_RISK 0.05
+/* A model this small gains nothing from a second thread, one request at a time. */
+#define ENGINE_THREADS 1
 
 static bool has_ending(const char *text, const char *ending)
 {
@@ -151,7 +153,7 @@ static enum sl_err calibrate(const struct sl_training *work, FILE *out, struct s
     options.risk = CERTIFIED_RISK;
     options.oos_share = FOREIGN_SHARE;
     options.seed = work->seed;
-    options.threads = work->threads;
+    options.threads = ENGINE_THREADS;
     options.quiet = isatty(STDERR_FILENO) != 1;
     if (!options.quiet)
         fputs("calibrating\n", stderr);
@@ -171,7 +173,7 @@ static int evaluate(const struct sl_training *work, bool json, FILE *out)
     options.data_path = "report.jsonl";
     options.split = "";
     options.seed = work->seed;
-    options.threads = work->threads;
+    options.threads = ENGINE_THREADS;
     options.json = json;
     options.quiet = isatty(STDERR_FILENO) != 1;
     return sl_eval_command(&options, out, stderr);
@@ -179,7 +181,7 @@ static int evaluate(const struct sl_training *work, bool json, FILE *out)
 
 /* ---- the result ---- */
 
-/* Renames NAME+ending out of the folder; what was not made this time must not stay from the last. */
+/* Renames NAME+ending out of the folder; what was not made now must not stay from last time. */
 static enum sl_err put(const struct sl_training *work, const char *ending, struct sl_error *error)
 {
     char from[SL_TRAIN_NAME], to[SL_TRAIN_NAME + 3];

@@ -49,6 +49,7 @@ static int run_child(char *const argv[], bool quiet, uint32_t threads)
         char count[16];
         snprintf(count, sizeof count, "%u", threads);
         setenv("PYTHONDONTWRITEBYTECODE", "1", 1); /* the recipe's folder may be another's */
+        setenv("OMP_WAIT_POLICY", "passive", 0);   /* threads that spin starve a busy machine */
         if (threads > 0) { /* each library under PyTorch has a number of its own */
             setenv("OMP_NUM_THREADS", count, 1);
             setenv("OPENBLAS_NUM_THREADS", count, 1);

@@ -35,12 +35,13 @@ import model as decoder
 import own_rows
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-START = "sluice-default.gguf"
+START = "sluice-default.gguf"  # here in the source tree, one folder up where it is installed
 IGNORE = -100
 SIZES = {"small": (128, 3, 352), "medium": (192, 4, 512), "large": (256, 6, 704)}
 MERGES_MAX = 2400
 FOREIGN_WEIGHT = 0.5
 TEXT_WEIGHT = 0.3
+WORD_DROPOUT = 0.15  # of the words, in every second row
 
 
 class Refused(Exception):
@@ -52,6 +53,11 @@ def say(text):
 
 
 # ---- the start ----
+
+def default_start():
+    return next((path for path in (os.path.join(HERE, START), os.path.join(HERE, "..", START))
+                 if os.path.exists(path)), START)
+
 
 def new_corpus(rows, folder):
     """data.Corpus over these rows: labels, slot names and the special tokens that they need."""
@@ -139,6 +145,17 @@ def imprint(net, tokenizer, items, scale):
 
 # ---- batches ----
 
+def thinned(row, rng):
+    """Some words left out, never those of a slot's value: with few rows a model would otherwise hold
+    on to one word of each sentence, and fail where an operator's user does not say it."""
+    kept = " ".join(slot["value"] for slot in row.get("slots") or []).split()
+    words = row["text"].split()
+    words = [word for word in words if word in kept or rng.random() >= WORD_DROPOUT]
+    text = " ".join(words)
+    is_whole = all(slot["value"] in text for slot in row.get("slots") or [])
+    return {**row, "text": text} if len(words) >= 2 and is_whole else row
+
+
 def item_of(tokenizer, row, rng, context):
     prompt, begin = data.prompt_ids(tokenizer, row, rng)
     if row["oos"]:
@@ -182,12 +199,19 @@ def tensors_of(batch):
 
 
 def label_loss(net, hidden, batch, labels, smoothing):
-    """Against the operator's labels only; foreign requests: an even distribution over them."""
+    """Against the operator's labels only; foreign requests: an even distribution over them, against
+    all tokens. (Against the labels only, such a request ended the answer behind `{"intent":`, very
+    surely: nothing had said what else must not follow.)"""
     places = [(i, item) for i, item in enumerate(batch) if item["kind"] != "sentiment"]
     if not places or len(labels) == 0:
         return hidden.new_zeros(())
     states = hidden[[i for i, _ in places], [item["label"] - 1 for _, item in places]]
-    scores = (states @ net.token_embd.weight[labels].T).float().log_softmax(-1)
+    logits = net.logits(states).float()
+    of_labels = logits[:, labels]
+    among = of_labels.log_softmax(-1)
+    overall = of_labels - logits.logsumexp(-1, keepdim=True)
+    foreign = torch.tensor([item["kind"] == "foreign" for _, item in places])
+    scores = torch.where(foreign[:, None], overall, among)
     position = {int(token): i for i, token in enumerate(labels)}
     wanted = torch.full((len(places), len(labels)), 1.0 / len(labels))
     worth = torch.full((len(places),), FOREIGN_WEIGHT)
@@ -268,6 +292,7 @@ def train(net, tokenizer, rows, held, labels, args):
         own = [row for row in rows if not row["oos"]]
         foreign = [row for row in rows if row["oos"]]
         count = min(len(foreign), int(args.foreign * len(own)))
+        own = [thinned(row, rng) if rng.random() < 0.5 else row for row in own]
         items = [item_of(tokenizer, row, rng, net.config.context)
                  for row in own + rng.sample(foreign, count)]
         batches = list(in_batches(sorted(items, key=lambda _: rng.random()), args.batch_tokens))
@@ -319,7 +344,7 @@ def parse_arguments():
     parser.add_argument("--data", required=True, nargs="+", help="JSONL files")
     parser.add_argument("--folder", required=True, help="where the two files are written")
     parser.add_argument("--name", required=True, help="name of the model")
-    parser.add_argument("--start", default=os.path.join(HERE, START), help="GGUF to start from")
+    parser.add_argument("--start", default=default_start(), help="GGUF to start from")
     parser.add_argument("--from-scratch", action="store_true", help="random weights, own tokenizer")
     parser.add_argument("--size", choices=sorted(SIZES), default="medium", help="from scratch only")
     parser.add_argument("--minutes", type=float, default=8)
