@@ -140,12 +140,17 @@ static enum sl_err on_delta(void *ctx, const struct sl_delta *given)
     return forward(attempt, &delta);
 }
 
+static bool is_held(const struct sl_attempt *attempt)
+{
+    const struct sl_cloud_call *call = attempt->plan.call;
+    return call->is_held != NULL && atomic_load(call->is_held);
+}
+
 bool sl_attempt_may_commit(const struct sl_attempt *attempt)
 {
     const struct sl_cloud_call *call = attempt->plan.call;
-    bool is_held = call->is_held != NULL && atomic_load(call->is_held);
-    return call->is_streaming && !attempt->is_forwarding && !attempt->is_over && !is_held &&
-           attempt->reader.content_count > call->stream_hold_tokens;
+    return call->is_streaming && !attempt->is_forwarding && !attempt->is_over &&
+           !is_held(attempt) && attempt->reader.content_count > call->stream_hold_tokens;
 }
 
 static enum sl_err give_held(void *ctx, const struct sl_delta *delta)
@@ -376,8 +381,12 @@ static void note_progress(struct sl_attempt *attempt, uint64_t now_ms)
         attempt->finished_at_ms = now_ms;
 }
 
+/* A held call keeps a whole answer to itself until it may give it out. */
 static void serve(struct sl_attempt *attempt, uint64_t now_ms)
 {
+    attempt->waits_for_release = is_held(attempt);
+    if (attempt->waits_for_release)
+        return;
     enum sl_err err = sl_provider_reader_finish(&attempt->reader);
     if (err == SL_OK && !attempt->is_forwarding)
         sl_attempt_commit(attempt);
@@ -500,6 +509,8 @@ static struct deadline next_deadline(const struct sl_attempt *attempt)
 
 uint64_t sl_attempt_wake_at_ms(const struct sl_attempt *attempt)
 {
+    if (attempt->waits_for_release)
+        return UINT64_MAX; /* nothing more comes; the caller looks at the hold in its own step */
     if (attempt->finished_at_ms > 0)
         return attempt->finished_at_ms + SETTLE_MS;
     return next_deadline(attempt).at_ms;
@@ -516,6 +527,10 @@ void sl_attempt_pump(struct sl_attempt *attempt, uint64_t now_ms)
 {
     if (attempt->is_over)
         return;
+    if (attempt->waits_for_release) {
+        serve(attempt, now_ms);
+        return;
+    }
     /* Status before bytes: when it says done, all bytes are there. */
     sl_transfer_status(attempt->transfer, &attempt->status);
     sl_buf_reset(&attempt->bytes);

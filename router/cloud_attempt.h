@@ -54,6 +54,7 @@ struct sl_attempt {
     struct sl_answer own; /* HOLDING: the answer so far */
     bool is_wire_streaming;
     bool is_forwarding;
+    bool waits_for_release; /* whole, and the call is held */
     enum { SL_BODY_UNKNOWN, SL_BODY_EVENTS, SL_BODY_WHOLE } body_form;
 
     struct sl_buf sent;   /* resume: the text that the client has */

@@ -136,14 +136,11 @@ static struct sl_speculation *create(const struct sl_request *req)
 
 /* ---- the worker's side ---- */
 
-/* Holds the call here until the verdict, where it has content before there is one (an answer that
- * is whole already). */
+/* The call is held until it is used, so there is a sink; a dropped one stays held. */
 static enum sl_err give_delta(void *ctx, const struct sl_delta *delta)
 {
     struct sl_speculation *speculation = ctx;
     pthread_mutex_lock(&speculation->lock);
-    while (speculation->sink == NULL && !atomic_load(&speculation->is_cancelled))
-        pthread_cond_wait(&speculation->changed, &speculation->lock);
     sl_delta_fn sink = speculation->sink;
     pthread_mutex_unlock(&speculation->lock);
     return sink != NULL ? sink(speculation->sink_ctx, delta) : SL_ERR_CANCELLED;
