@@ -29,8 +29,8 @@ before(async () => {
   }) });
 });
 after(async () => {
-  await gateway.stop();
-  await cloud.stop();
+  await gateway?.stop();
+  await cloud?.stop();
 });
 
 // Asks and waits until the cloud's opinion was counted as `result`.

@@ -48,8 +48,8 @@ before(async () => {
   gateway = await startGateway(folder, { cloud, policy: JSON.stringify(policy) });
 });
 after(async () => {
-  await gateway.stop();
-  await cloud.stop();
+  await gateway?.stop();
+  await cloud?.stop();
 });
 
 test('a local answer that recovers is given whole, and the cloud is given up at the provider', async () => {

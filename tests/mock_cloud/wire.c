@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define TEXT_BYTES_MAX (8u << 20)
+#define CHOICES_MAX 16
 
 struct answer {
     enum mock_api api;
@@ -23,6 +24,7 @@ struct answer {
     size_t token_count;
     size_t prompt_tokens;
     const char *tool_name; /* MOCK_TOOL */
+    int choice;            /* the one being written */
     struct mock_script *script;
 };
 
@@ -204,7 +206,7 @@ static json_t *openai_usage(const struct answer *answer)
 
 static void write_openai_chunk(struct answer *answer, json_t *delta, const char *finish_reason)
 {
-    json_t *choice = json_pack("{s:i,s:o,s:o}", "index", 0, "delta", delta, "finish_reason",
+    json_t *choice = json_pack("{s:i,s:o,s:o}", "index", answer->choice, "delta", delta, "finish_reason",
                                finish_reason != NULL ? json_string(finish_reason) : json_null());
     write_json_event(answer, "",
                      json_pack("{s:s,s:s,s:i,s:s,s:[o]}", "id", "chatcmpl-mock", "object",
@@ -322,14 +324,30 @@ static void write_openai_tool_call(struct answer *answer)
     free(arguments);
 }
 
-static void stream_openai(struct answer *answer)
+/* `n` of the request: every choice says the same. */
+static int choice_count(const struct answer *answer)
+{
+    json_int_t n = json_integer_value(json_object_get(answer->request, "n"));
+    return n > 1 && n <= CHOICES_MAX ? (int)n : 1;
+}
+
+/* False where a fault ended it. */
+static bool stream_choice(struct answer *answer)
 {
     write_openai_chunk(answer, json_pack("{s:s,s:s}", "role", "assistant", "content", ""), NULL);
     if (answer->tool_name != NULL)
         write_openai_tool_call(answer);
     else if (!write_pieces(answer))
-        return;
+        return false;
     write_openai_chunk(answer, json_object(), finish_reason(answer));
+    return true;
+}
+
+static void stream_openai(struct answer *answer)
+{
+    for (answer->choice = 0; answer->choice < choice_count(answer); answer->choice++)
+        if (!stream_choice(answer))
+            return;
     const json_t *options = json_object_get(answer->request, "stream_options");
     if (!answer->scenario->has_no_usage && json_is_true(json_object_get(options, "include_usage")))
         write_json_event(answer, "",
@@ -404,10 +422,14 @@ static json_t *whole_openai(const struct answer *answer)
             : json_pack("{s:s,s:s%}", "role", "assistant", "content",
                         answer->text.data != NULL ? answer->text.data : "", answer->text.len);
     free(arguments);
-    json_t *whole =
-        json_pack("{s:s,s:s,s:i,s:s,s:[{s:i,s:o,s:s}]}", "id", "chatcmpl-mock", "object",
-                  "chat.completion", "created", 1700000000, "model", answer->model, "choices",
-                  "index", 0, "message", message, "finish_reason", finish_reason(answer));
+    json_t *choices = json_array();
+    for (int i = 0; i < choice_count(answer); i++)
+        json_array_append_new(choices, json_pack("{s:i,s:O,s:s}", "index", i, "message", message,
+                                                 "finish_reason", finish_reason(answer)));
+    json_decref(message);
+    json_t *whole = json_pack("{s:s,s:s,s:i,s:s,s:o}", "id", "chatcmpl-mock", "object",
+                              "chat.completion", "created", 1700000000, "model", answer->model,
+                              "choices", choices);
     if (!answer->scenario->has_no_usage)
         json_object_set_new(whole, "usage", openai_usage(answer));
     return whole;
