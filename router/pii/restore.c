@@ -36,7 +36,8 @@ struct sl_restorer {
     size_t name_count;
     enum sl_restore_mode mode;
     unsigned tolerance;
-    bool follows_word; /* the last byte put out continues a word: no bare name may start here */
+    bool follows_word;      /* what was put out ends in a word: no bare name may start here */
+    unsigned char last_out; /* its last byte */
     struct sl_restore_stats stats;
     uint8_t starts[256]; /* bytes at which a placeholder may start */
     size_t held_len;
@@ -51,6 +52,7 @@ struct attempt {
     size_t at;
     bool is_end; /* nothing follows `text` */
     enum bracket bracket;
+    bool is_escaped;  /* opened by Markdown's \<, so it must be closed by \> */
     size_t low, high; /* names that begin with the `depth` letters read */
     size_t depth;
     bool is_unresolved; /* a well-formed name of a known kind with a number not given out */
@@ -61,6 +63,14 @@ static bool is_word(unsigned char c)
 {
     return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_' ||
            c >= 0x80;
+}
+
+/* True where text that ends in these two bytes ends in a word. Of the letters beyond ASCII only
+ * those of two bytes (Latin to Arabic) count: Chinese or Japanese sets no blank before a name, and
+ * three bytes are as often a quote or a dash. */
+static bool ends_in_word(unsigned char before, unsigned char last)
+{
+    return last < 0x80 ? is_word(last) : before >= 0xC3 && before <= 0xDF;
 }
 
 /* ---- reading one character ----------------------------------------------------------------- */
@@ -173,21 +183,44 @@ static const char *const url_close[] = {"%3e", NULL};
 static bool is_wide_open(uint32_t c)
 {
     return c == 0xFF1C || c == 0xFF3B || c == 0xFF5B || c == 0x3008 || c == 0x300A || c == 0x3010 ||
-           c == 0x2329 || c == 0x27E8 || c == 0x2039;
+           c == 0x2329 || c == 0x27E8 || c == 0x27EA || c == 0x2039 || c == 0x300C || c == 0x300E ||
+           c == 0x276C || c == 0x276E || c == 0x2770 || c == 0x226A;
 }
 
 static bool is_wide_close(uint32_t c)
 {
     return c == 0xFF1E || c == 0xFF3D || c == 0xFF5D || c == 0x3009 || c == 0x300B || c == 0x3011 ||
-           c == 0x232A || c == 0x27E9 || c == 0x203A;
+           c == 0x232A || c == 0x27E9 || c == 0x27EB || c == 0x203A || c == 0x300D || c == 0x300F ||
+           c == 0x276D || c == 0x276F || c == 0x2771 || c == 0x226B;
+}
+
+/* Markdown's \< and \>: steps over the backslash where `bracket` follows it. */
+static enum outcome skip_backslash(struct attempt *attempt, uint32_t bracket)
+{
+    uint32_t c;
+    size_t width;
+    size_t next_width;
+    enum outcome outcome = peek(attempt, 0, &c, &width);
+
+    if (outcome != MATCHED || c != '\\' || !tolerates(attempt, SL_TOLERATE_SEPARATOR))
+        return outcome;
+    outcome = peek(attempt, width, &c, &next_width);
+    if (outcome == MATCHED && c == bracket) {
+        attempt->at += width;
+        attempt->is_escaped = true;
+    }
+    return outcome;
 }
 
 static enum outcome read_open(struct attempt *attempt)
 {
     uint32_t c;
     size_t width;
-    enum outcome outcome = peek(attempt, 0, &c, &width);
+    enum outcome outcome = skip_backslash(attempt, '<');
 
+    if (outcome != MATCHED)
+        return outcome;
+    outcome = peek(attempt, 0, &c, &width);
     if (outcome != MATCHED)
         return outcome;
     if (c == '&' && tolerates(attempt, SL_TOLERATE_HTML)) {
@@ -227,6 +260,12 @@ static enum outcome read_close(struct attempt *attempt)
         return read_any(attempt, html_close);
     if (attempt->bracket == URL)
         return read_any(attempt, url_close);
+    if (attempt->is_escaped) {
+        size_t before = attempt->at;
+        outcome = skip_backslash(attempt, '>');
+        if (outcome != MATCHED || attempt->at == before)
+            return outcome == MATCHED ? NO_MATCH : outcome;
+    }
     outcome = peek(attempt, 0, &c, &width);
     if (outcome != MATCHED)
         return outcome;
@@ -342,7 +381,8 @@ static enum outcome finish(struct attempt *attempt)
         attempt->at = name_end;
         /* <EMAIL_1 with its closing bracket lost counts as bare; other brackets may be the text's.
          */
-        if (attempt->bracket != ANGLE || !tolerates(attempt, SL_TOLERATE_BARE))
+        if (attempt->bracket != ANGLE || attempt->is_escaped ||
+            !tolerates(attempt, SL_TOLERATE_BARE))
             return NO_MATCH;
     }
     outcome = peek(attempt, 0, &c, &width);
@@ -416,7 +456,7 @@ struct sl_restorer *sl_restorer_create(const struct sl_vault *vault, enum sl_res
     if (restorer->name_count == 0)
         return restorer;
     restorer->starts['<'] = 1;
-    if (mode == SL_RESTORE_JSON_STRING)
+    if (mode == SL_RESTORE_JSON_STRING || (tolerance & SL_TOLERATE_SEPARATOR) != 0)
         restorer->starts['\\'] = 1;
     if ((tolerance & SL_TOLERATE_BRACKETS) != 0) {
         restorer->starts['['] = 1;
@@ -440,11 +480,21 @@ void sl_restorer_free(struct sl_restorer *restorer)
     free(restorer);
 }
 
+/* Keeps what the next attempt must know of `text`, which goes out before it. */
+static void note_out(struct sl_restorer *restorer, struct sl_slice text)
+{
+    unsigned char last = (unsigned char)text.data[text.len - 1];
+    unsigned char before =
+        text.len > 1 ? (unsigned char)text.data[text.len - 2] : restorer->last_out;
+    restorer->follows_word = ends_in_word(before, last);
+    restorer->last_out = last;
+}
+
 static enum sl_err put_plain(struct sl_restorer *restorer, struct sl_slice text, struct sl_buf *out)
 {
     if (text.len == 0)
         return SL_OK;
-    restorer->follows_word = is_word((unsigned char)text.data[text.len - 1]);
+    note_out(restorer, text);
     return sl_buf_append_slice(out, text);
 }
 
@@ -470,6 +520,7 @@ static enum sl_err put_value(struct sl_restorer *restorer, const struct vault_en
     }
     restorer->stats.restored++;
     restorer->follows_word = false;
+    restorer->last_out = 0;
     return restorer->mode == SL_RESTORE_JSON_STRING ? put_escaped(entry->value, out)
                                                     : sl_buf_append_slice(out, entry->value);
 }
@@ -491,8 +542,11 @@ static enum sl_err advance(struct sl_restorer *restorer, struct sl_slice text, b
 
     for (size_t at = next_start(restorer, text, 0); err == SL_OK && at < text.len;
          at = next_start(restorer, text, at)) {
-        if (at > done)
-            restorer->follows_word = is_word((unsigned char)text.data[at - 1]);
+        if (at > done) {
+            unsigned char before =
+                at - done > 1 ? (unsigned char)text.data[at - 2] : restorer->last_out;
+            restorer->follows_word = ends_in_word(before, (unsigned char)text.data[at - 1]);
+        }
         struct attempt attempt = {
             .restorer = restorer,
             .text = {text.data + at, text.len - at},

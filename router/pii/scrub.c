@@ -194,12 +194,13 @@ static bool reserve_literal(void *context, size_t word, size_t start, size_t end
         (start > 1 && (text.data[start - 1] == ' ' || (unsigned char)text.data[start - 1] >= 0x80 ||
                        pii_lower((unsigned char)text.data[start - 1]) == 'c'));
 
-    if (start > 0 && !is_loose && pii_is((unsigned char)text.data[start - 1], PII_ALNUM))
-        return true;
     if (at < text.len && text.data[at] == '\\')
         at++;
     if (at < text.len && text.data[at] == '_')
-        at++;
+        at++; /* wherever it stands: the view has dropped signs that a restorer sees as boundaries
+               */
+    else if (start > 0 && !is_loose && pii_is((unsigned char)text.data[start - 1], PII_ALNUM))
+        return true;
     else if (is_loose && at < text.len && (text.data[at] == ' ' || text.data[at] == '-') &&
              start > 0 && text.data[start - 1] != ' ')
         at++;
@@ -231,8 +232,14 @@ static enum sl_err reserve_literals(struct scrub *scrub)
         return SL_OK;
     enum sl_err err = pii_aho_create(words, count, &aho);
     for (size_t i = 0; err == SL_OK && i < scrub->count; i++) {
+        /* As it is read and as it is written: a zero-width sign ends a number only in the latter.
+         */
         search.text = scrub->fields[i].view.text;
         pii_aho_search(aho, search.text, reserve_literal, &search);
+        if (scrub->fields[i].view.origin.data != search.text.data) {
+            search.text = scrub->fields[i].view.origin;
+            pii_aho_search(aho, search.text, reserve_literal, &search);
+        }
         if (search.failed)
             err = SL_ERR_MEMORY;
     }

@@ -237,8 +237,8 @@ enum sl_restore_mode {
 enum sl_tolerance {
     SL_TOLERATE_NONE = 0,
     SL_TOLERATE_CASE = 1 << 0,      /* <email_1> */
-    SL_TOLERATE_SEPARATOR = 1 << 1, /* <EMAIL 1>, <EMAIL-1>, <EMAIL\_1>, < EMAIL_1 >, <EMAIL1> */
-    SL_TOLERATE_BRACKETS = 1 << 2,  /* [EMAIL_1], {EMAIL_1}, full-width forms */
+    SL_TOLERATE_SEPARATOR = 1 << 1, /* <EMAIL 1>, <EMAIL-1>, \<EMAIL\_1\>, < EMAIL_1 >, <EMAIL1> */
+    SL_TOLERATE_BRACKETS = 1 << 2,  /* [EMAIL_1], {EMAIL_1}, full-width and quotes of East Asia */
     SL_TOLERATE_HTML = 1 << 3,      /* &lt;EMAIL_1&gt; */
     SL_TOLERATE_URL = 1 << 4,       /* %3CEMAIL_1%3E */
     SL_TOLERATE_BARE = 1 << 5,      /* EMAIL_1 between word boundaries; <EMAIL_1 */
