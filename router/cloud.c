@@ -112,6 +112,8 @@ void sl_cloud_provider_defaults(struct sl_cloud_provider_config *config)
          */
         .connect_timeout_ms = 3000,
         .first_token_timeout_ms = 10000,
+        /* Of a route's 60 s for all attempts it leaves 15 for a second provider. */
+        .reasoning_first_token_timeout_ms = 45000,
         .idle_timeout_ms = 15000,
         .total_timeout_ms = 120000,
         .prefers_stream = true,
@@ -179,6 +181,7 @@ static enum sl_err check_times(const struct sl_cloud_provider_config *config,
         uint32_t value;
     } times[] = {{"connect_timeout_ms", config->connect_timeout_ms},
                  {"first_token_timeout_ms", config->first_token_timeout_ms},
+                 {"reasoning_first_token_timeout_ms", config->reasoning_first_token_timeout_ms},
                  {"idle_timeout_ms", config->idle_timeout_ms},
                  {"total_timeout_ms", config->total_timeout_ms},
                  {"whole_timeout_ms", config->whole_timeout_ms},

@@ -296,6 +296,7 @@ void sl_attempt_start(struct sl_attempt *attempt, const struct sl_attempt_plan *
     attempt->progress_at_ms = now_ms;
     attempt->is_wire_streaming =
         (plan->call->is_streaming || config->prefers_stream) && !plan->avoids_stream;
+    attempt->asks_reasoning = sl_provider_asks_reasoning(sl_scrubbed_body(plan->call->body));
     attempt->is_forwarding = plan->resume != SL_RESUME_NONE;
     size_t text_max =
         plan->call->answer_bytes_max > 0 ? plan->call->answer_bytes_max : ANSWER_BYTES_DEFAULT;
@@ -490,8 +491,10 @@ static uint64_t first_content_deadline(const struct sl_attempt *attempt)
 {
     const struct sl_cloud_provider_config *config = attempt->plan.target->provider;
     uint64_t upload_ms = attempt->status.bytes_sent * 1000 / UPLOAD_BYTES_PER_S;
+    uint32_t stream_ms = attempt->asks_reasoning ? config->reasoning_first_token_timeout_ms
+                                                 : config->first_token_timeout_ms;
     return attempt->status.connected_at_ms + upload_ms +
-           (attempt->is_wire_streaming ? config->first_token_timeout_ms : config->whole_timeout_ms);
+           (attempt->is_wire_streaming ? stream_ms : config->whole_timeout_ms);
 }
 
 static struct deadline next_deadline(const struct sl_attempt *attempt)

@@ -53,6 +53,7 @@ struct sl_attempt {
     struct sl_buf whole;  /* an unstreamed answer or an error body, as far as it came */
     struct sl_answer own; /* HOLDING: the answer so far */
     bool is_wire_streaming;
+    bool asks_reasoning;
     bool is_forwarding;
     bool waits_for_release; /* whole, and the call is held */
     enum { SL_BODY_UNKNOWN, SL_BODY_EVENTS, SL_BODY_WHOLE } body_form;

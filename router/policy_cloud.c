@@ -33,6 +33,8 @@ static const struct sl_field timeout_fields[] = {
      .max = HOUR_MS},
     {.name = "first_token_ms", .kind = SL_FIELD_U32, .offset = PROVIDER(first_token_timeout_ms),
      .min = 1, .max = HOUR_MS},
+    {.name = "reasoning_first_token_ms", .kind = SL_FIELD_U32,
+     .offset = PROVIDER(reasoning_first_token_timeout_ms), .min = 1, .max = HOUR_MS},
     {.name = "idle_ms", .kind = SL_FIELD_U32, .offset = PROVIDER(idle_timeout_ms), .min = 1,
      .max = HOUR_MS},
     {.name = "total_ms", .kind = SL_FIELD_U32, .offset = PROVIDER(total_timeout_ms), .min = 1,

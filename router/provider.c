@@ -213,3 +213,22 @@ enum sl_err sl_provider_reader_finish(struct sl_provider_reader *reader)
     return sl_provider_emit(reader,
                             &(struct sl_delta){.kind = SL_DELTA_USAGE, .usage = reader->usage});
 }
+
+static bool is_word(const json_t *value, const char *const *words)
+{
+    const char *text = json_string_value(value);
+    for (; text != NULL && *words != NULL; words++)
+        if (strcmp(text, *words) == 0)
+            return true;
+    return false;
+}
+
+bool sl_provider_asks_reasoning(const json_t *body)
+{
+    static const char *const quick[] = {"none", "minimal", NULL};
+    static const char *const off[] = {"disabled", NULL};
+    const json_t *effort = json_object_get(body, "reasoning_effort");
+    const json_t *thinking = json_object_get(body, "thinking");
+    return (json_is_string(effort) && !is_word(effort, quick)) ||
+           (json_is_object(thinking) && !is_word(json_object_get(thinking, "type"), off));
+}

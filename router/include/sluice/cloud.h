@@ -90,6 +90,8 @@ struct sl_cloud_provider_config {
 
     uint32_t connect_timeout_ms;     /* DNS, TCP, TLS */
     uint32_t first_token_timeout_ms; /* from connected to the first content of a stream */
+    uint32_t reasoning_first_token_timeout_ms; /* the same where the request asks for reasoning,
+                                                * which many models do in silence */
     uint32_t idle_timeout_ms;        /* between two events of a stream */
     uint32_t total_timeout_ms;       /* of one attempt */
     /* Asks the provider for a stream even where the client wants a whole answer: the only way to
@@ -121,7 +123,7 @@ struct sl_cloud_provider_config {
 };
 
 /* Fills every field with the value that suits a public provider: 3 s connect, 10 s first token,
- * 15 s idle, 120 s total, 2 retries, breaker 5 failures and half of 30 s, HTTP/2, TLS 1.2. */
+ * (45 s where reasoning is asked for), 15 s idle, 120 s total, 2 retries, breaker 5 failures and half of 30 s, HTTP/2, TLS 1.2. */
 void sl_cloud_provider_defaults(struct sl_cloud_provider_config *config);
 /* Checks what one provider alone can get wrong (name, URL, plaintext, both key sources, times of
  * 0, ratios out of range): SL_ERR_INVALID with `param` naming the member. Opens nothing. */

@@ -64,6 +64,7 @@ __attribute__((unused)) static void fixture_provider(struct sl_cloud_provider_co
     config->key_env = "MOCK_KEY";
     config->connect_timeout_ms = 2000;
     config->first_token_timeout_ms = FIRST_TOKEN_MS;
+    config->reasoning_first_token_timeout_ms = FIRST_TOKEN_MS;
     config->whole_timeout_ms = WHOLE_MS;
     config->idle_timeout_ms = IDLE_MS;
     config->total_timeout_ms = 8000;

@@ -383,6 +383,28 @@ START_TEST(what_one_provider_cannot_say_the_next_is_asked)
 }
 END_TEST
 
+/* ---- Patience ---- */
+
+static const struct {
+    const char *member;
+    bool is_waited_for;
+} thinkers[] = {{"{\"reasoning_effort\":\"high\"}", true},
+                {"{\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":2000}}", true},
+                {"{\"reasoning_effort\":\"minimal\"}", false},
+                {"{\"thinking\":{\"type\":\"disabled\"}}", false},
+                {"{\"top_p\":1}", false}};
+
+START_TEST(who_is_asked_to_reason_may_be_silent_for_longer)
+{
+    fixture.asking = ASK_STREAMED;
+    fixture.primary.reasoning_first_token_timeout_ms = 6000;
+    fixture.extra = json_loads(thinkers[_i].member, 0, NULL);
+    enum sl_err err = ask("mock-words-60+slow-first-1800ms");
+    check_served(err, thinkers[_i].is_waited_for ? "primary" : "backup", words(60));
+    json_decref(fixture.extra);
+}
+END_TEST
+
 /* ---- Money ---- */
 
 static const struct sl_cloud_model_config priced = {.name = "mock-words-60",
@@ -651,6 +673,8 @@ int main(void)
     tcase_add_loop_test(tcase, anthropic_faults_fall_back_to_openai, 0, 4 * ASKING_COUNT);
     tcase_add_loop_test(tcase, anthropic_tools_are_translated_both_ways, 0, ASKING_COUNT);
     tcase_add_test(tcase, what_one_provider_cannot_say_the_next_is_asked);
+    tcase_add_loop_test(tcase, who_is_asked_to_reason_may_be_silent_for_longer, 0,
+                        sizeof thinkers / sizeof thinkers[0]);
     tcase_add_test(tcase, a_spent_budget_keeps_everything_here);
     tcase_add_test(tcase, what_this_side_gives_up_is_paid_for_and_what_fails_is_not);
     tcase_add_test(tcase, spending_survives_a_restart);
