@@ -151,7 +151,10 @@ static void end_piece(struct sl_forward *forward, const struct sl_attend *attend
 static uint32_t rows_of_piece(const struct sl_forward *forward)
 {
     const struct sl_hparams *hparams = &forward->model->hparams;
-    uint32_t rows = SL_ATTEND_QUERIES / (hparams->head_count / hparams->head_count_kv);
+    const uint32_t group = hparams->head_count / hparams->head_count_kv;
+    uint32_t rows = SL_ATTEND_QUERIES / group;
+    while (rows > 1 && rows * group % SL_ATTEND_SIDE != 0) /* kernels take so many side by side */
+        rows--;
     return rows > 0 ? rows : 1;
 }
 

@@ -8,8 +8,10 @@
 
 #include "forward.h"
 
-/* Queries that meet a page of the cache at once: enough to pay for unpacking the page. */
-#define SL_ATTEND_QUERIES 64
+/* Queries that meet a page of the cache at once: enough to pay for unpacking the page. Best a
+ * multiple of those that the widest kernel handles side by side. */
+#define SL_ATTEND_QUERIES 72
+#define SL_ATTEND_SIDE 8
 
 struct sl_forward {
     const struct sl_model *model;

@@ -275,6 +275,20 @@ const void *sl_gguf_file_data(const struct sl_gguf *gguf)
     return gguf->data;
 }
 
+bool sl_gguf_is_mapped(const struct sl_gguf *gguf)
+{
+    return gguf->is_mapped;
+}
+
+void sl_gguf_drop_pages(const void *data, size_t len)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t begin = ((uintptr_t)data + page - 1) / page * page;
+    const uintptr_t end = ((uintptr_t)data + len) / page * page;
+    if (begin < end)
+        madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
 uint64_t sl_gguf_key_count(const struct sl_gguf *gguf)
 {
     return gguf->key_count;

@@ -82,6 +82,11 @@ const struct sl_gguf_tensor *sl_gguf_tensor_at(const struct sl_gguf *gguf, uint6
 const struct sl_gguf_tensor *sl_gguf_tensor(const struct sl_gguf *gguf, const char *name);
 uint64_t sl_gguf_file_bytes(const struct sl_gguf *gguf);
 const void *sl_gguf_file_data(const struct sl_gguf *gguf);
+/* Whether the data is a map of a file; else it is the caller's memory. */
+bool sl_gguf_is_mapped(const struct sl_gguf *gguf);
+/* Gives the whole pages within a part of such a map back to the system. They are clean and come back
+ * when they are read. Any thread, also beside readers. */
+void sl_gguf_drop_pages(const void *data, size_t len);
 uint64_t sl_gguf_key_count(const struct sl_gguf *gguf);
 /* Key `idx` and its whole encoded entry (key, type, value), for tools that copy a file. */
 struct sl_slice sl_gguf_key_at(const struct sl_gguf *gguf, uint64_t idx, struct sl_slice *entry);

@@ -11,9 +11,10 @@
  *     void *scratch = aligned_alloc(SL_SCRATCH_ALIGN, bytes);      // once, at load
  *     sl_matmul(pool, &up, x, tokens, y, scratch);                 // y (tokens, rows)
  *
- * Weights are used where they lie, in the map of the file: nothing is copied at load. One token at
- * a time streams them once (matrix times vector); many tokens unpack some rows at a time into
- * the worker's scratch and meet all tokens there, so that unpacking is paid once a batch.
+ * Weights can be used where they lie, in the map of the file; where the CPU has a better form for
+ * their type (sl_matrix_pack), the model is rearranged into it once, at load, in as many bytes. One
+ * token at a time streams them once (matrix times vector); many tokens expand some rows at a time
+ * into the worker's scratch and meet all tokens there, so that expanding is paid once a batch.
  *
  * Quantized weights meet activations quantized to int8 in blocks of 32 with a float scale, sums
  * exact in int32 within a block. F32, F16 and BF16 weights are widened and multiplied in float.
@@ -40,6 +41,10 @@ struct sl_matrix {
     uint32_t cols; /* inputs: dims[0], the row length */
     size_t row_bytes;
     const uint8_t *data;
+    /* The same weights as the CPU's kernels like them (sl_matrix_pack), or NULL. Borrowed. */
+    const struct sl_packing *packing;
+    const uint8_t *packed;
+    size_t packed_panel_bytes;
 };
 
 /* SL_ERR_UNSUPPORTED for a type that no kernel reads, SL_ERR_FORMAT for a shape that is none. A
@@ -48,6 +53,13 @@ enum sl_err sl_matrix_init(struct sl_matrix *matrix, const struct sl_gguf_tensor
                            struct sl_error *error) SL_MUST_CHECK;
 /* Rows [first, first + rows) of another matrix (fused QKV, fused gate and up). */
 struct sl_matrix sl_matrix_rows(const struct sl_matrix *matrix, uint32_t first, uint32_t rows);
+/* Bytes that the matrix takes in the form of the kernels in force; 0 where they have none for its
+ * type, or it has one already. A multiple of SL_SCRATCH_ALIGN. */
+size_t sl_matrix_packed_bytes(const struct sl_matrix *matrix);
+/* Writes that form to `memory` (SL_SCRATCH_ALIGN aligned, of that size; the matrix borrows it), which
+ * is used from then on. The file's bytes are read again only under other kernels than those in force
+ * now. Uses the pool. */
+void sl_matrix_pack(struct sl_matrix *matrix, struct sl_pool *pool, uint8_t *memory);
 /* Row `row` as floats (embedding look-up): `out` holds cols. */
 void sl_matrix_row(const struct sl_matrix *matrix, uint32_t row, float *out);
 

@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Attention of kernels.h for every SIMD width; included after kernels_vector.h by the files that
- * define VF_QUERY_TILE, the queries whose accumulators fit the registers (4 of 32, 2 of 16).
+ * define VF_QUERY_TILE, the queries that a tile meets side by side, and VF_DIM_VECTORS, the vectors of
+ * a value row whose sums for all of them stay in registers (8 and 2 of 32 registers, 2 and 4 of 16).
  *
  * Positions go in tiles of SL_ATTEND_TILE. For a batch of queries a tile's keys are widened and
  * turned once, to (dimension, position), so that one register holds one dimension of several
  * positions and a score needs no sum across lanes; values are widened once. For the few queries of
- * one generated token, turning would cost more than it saves: keys are widened but stay rows.
+ * one generated token, turning would cost more than it saves: each row of keys or values is widened
+ * in registers, where it meets all of them, and sums across lanes are made for a register of positions
+ * at once.
  *
- * Scratch: keys (head_dim, 32) or (32, head_dim) | values (32, head_dim) | weights (tile, 32).
+ * What lies between scores and values (the largest, exp, sums) is done for VF_QUERY_TILE queries side
+ * by side: one after the other, the latency of sums across lanes and of exp was a third of the time.
+ *
+ * Scratch: keys (head_dim, 32) | values (32, head_dim) | weights (tile, 32).
  */
 #ifndef SLUICE_ENGINE_KERNELS_ATTEND_H
 #define SLUICE_ENGINE_KERNELS_ATTEND_H
@@ -17,8 +23,13 @@
 
 #define TILE SL_ATTEND_TILE
 #define TILE_VECTORS (TILE / VF_LANES)
-#define DIM_VECTORS 4       /* vectors of a value row whose sums stay in registers */
+#ifndef VF_DIM_VECTORS
+#define VF_DIM_VECTORS 4
+#endif
 #define TURN_QUERIES_MIN 6  /* from here on turning the keys pays */
+#define FEW_VECTORS (VF_QUERY_TILE < 4 ? 2 : 4) /* likewise for TURN_QUERIES_MIN - 1 queries */
+
+#define SIDE_MAX (VF_QUERY_TILE > TURN_QUERIES_MIN ? VF_QUERY_TILE : TURN_QUERIES_MIN)
 
 /* The positions [first, end) of a tile that a query sees. */
 struct span {
@@ -96,7 +107,7 @@ INLINE void turned_scores(const struct sl_attend *attend, uint32_t query, int qu
 {
     const float *q = attend->q + query * attend->q_stride;
     vf sums[VF_QUERY_TILE][TILE_VECTORS] = {{{0}}};
-    for (uint32_t j = 0; j < attend->head_dim; j++)
+    _Pragma("GCC unroll 2") for (uint32_t j = 0; j < attend->head_dim; j++)
         for (int i = 0; i < queries; i++)
             for (int v = 0; v < TILE_VECTORS; v++)
                 sums[i][v] += q[i * attend->q_stride + j] *
@@ -106,36 +117,97 @@ INLINE void turned_scores(const struct sl_attend *attend, uint32_t query, int qu
             vf_store(scores + i * TILE + v * VF_LANES, sums[i][v]);
 }
 
-/* Scores to weights exp(score - max) for one query, zero outside its span; updates max and sum.
- * Returns by how much what was summed before shrinks. */
-static inline float weigh(const struct sl_attend *attend, uint32_t query, struct span span,
-                          float *scores)
+#ifdef VF_REDUCE
+/* Sums, or largest lanes, of VF_QUERY_TILE vectors at once; the sums of VF_LANES vectors. */
+static inline void vf_sum_each(const vf x[VF_QUERY_TILE], float out[VF_QUERY_TILE]);
+static inline void vf_largest_each(const vf x[VF_QUERY_TILE], float out[VF_QUERY_TILE]);
+static inline vf vf_sums(const vf x[VF_LANES]);
+#else
+INLINE void vf_sum_each(const vf x[VF_QUERY_TILE], float out[VF_QUERY_TILE])
 {
-    vf values[TILE_VECTORS], largest = vf_set(-INFINITY), sum = {0};
-    vi lane;
+    for (int i = 0; i < VF_QUERY_TILE; i++)
+        out[i] = vf_sum(x[i]);
+}
+
+INLINE void vf_largest_each(const vf x[VF_QUERY_TILE], float out[VF_QUERY_TILE])
+{
+    for (int i = 0; i < VF_QUERY_TILE; i++)
+        out[i] = vf_largest(x[i]);
+}
+
+INLINE vf vf_sums(const vf x[VF_LANES])
+{
+    vf sums = {0};
     for (int i = 0; i < VF_LANES; i++)
-        lane[i] = i;
+        sums[i] = vf_sum(x[i]);
+    return sums;
+}
+#endif
+
+/* Scaled and capped scores of one query, -infinity outside its span. */
+INLINE void see_scores(const struct sl_attend *attend, struct span span, const float *scores,
+                       vf values[TILE_VECTORS])
+{
     for (int v = 0; v < TILE_VECTORS; v++) {
         values[v] = vf_load(scores + v * VF_LANES) * attend->scale;
         if (attend->softcap != 0)
             values[v] = attend->softcap * vf_tanh(values[v] / attend->softcap);
+    }
+    if (span.first == 0 && span.end == TILE)
+        return;
+    vi lane;
+    for (int i = 0; i < VF_LANES; i++)
+        lane[i] = i;
+    for (int v = 0; v < TILE_VECTORS; v++) {
         const vi position = lane + v * VF_LANES;
         values[v] = vf_select((position >= (int32_t)span.first) & (position < (int32_t)span.end),
                               values[v], vf_set(-INFINITY));
-        largest = vf_max(values[v], largest);
     }
-    const float before = attend->max[query], here = vf_largest(largest);
-    const float max = here > before ? here : before;
-    const float reference = max > -INFINITY ? max : 0; /* all -inf: every weight is 0, not NaN */
-    for (int v = 0; v < TILE_VECTORS; v++) {
-        values[v] = vf_exp(values[v] - reference);
-        sum += values[v];
-        vf_store(scores + v * VF_LANES, values[v]);
+}
+
+/* Scores (query, TILE) to weights exp(score - max), zero outside the spans, for up to VF_QUERY_TILE
+ * neighbours; updates max and sum. `shrink` is by how much what was summed before shrinks. */
+INLINE void weigh(const struct sl_attend *attend, uint32_t query, int queries,
+                  const struct span *spans, float *scores, float *shrink)
+{
+    vf values[VF_QUERY_TILE][TILE_VECTORS], largest[VF_QUERY_TILE], sums[VF_QUERY_TILE];
+    float here[VF_QUERY_TILE], reference[VF_QUERY_TILE], total[VF_QUERY_TILE];
+    float change[VF_LANES] = {0};
+    for (int i = 0; i < VF_QUERY_TILE; i++)
+        largest[i] = sums[i] = vf_set(0);
+    for (int i = 0; i < queries; i++) {
+        see_scores(attend, spans[i], scores + i * TILE, values[i]);
+        largest[i] = values[i][0];
+        for (int v = 1; v < TILE_VECTORS; v++)
+            largest[i] = vf_max(values[i][v], largest[i]);
     }
-    const float shrink = max > before ? vf_exp(vf_set(before - reference))[0] : 1.0f;
-    attend->max[query] = max;
-    attend->sum[query] = attend->sum[query] * shrink + vf_sum(sum);
-    return shrink;
+    if (queries > 1)
+        vf_largest_each(largest, here);
+    else
+        here[0] = vf_largest(largest[0]);
+    for (int i = 0; i < queries; i++) {
+        const float before = attend->max[query + (uint32_t)i];
+        const float max = here[i] > before ? here[i] : before;
+        attend->max[query + (uint32_t)i] = max;
+        reference[i] = max > -INFINITY ? max : 0; /* all -inf: every weight is 0, not NaN */
+        change[i] = before - reference[i];
+    }
+    const vf shrinks = vf_exp(vf_load(change));
+    for (int i = 0; i < queries; i++)
+        for (int v = 0; v < TILE_VECTORS; v++) {
+            values[i][v] = vf_exp(values[i][v] - reference[i]);
+            sums[i] += values[i][v];
+            vf_store(scores + i * TILE + v * VF_LANES, values[i][v]);
+        }
+    if (queries > 1)
+        vf_sum_each(sums, total);
+    else
+        total[0] = vf_sum(sums[0]);
+    for (int i = 0; i < queries; i++) {
+        shrink[i] = shrinks[i];
+        attend->sum[query + (uint32_t)i] =
+            attend->sum[query + (uint32_t)i] * shrink[i] + total[i];
+    }
 }
 
 /* acc = acc * shrink + weights . values for `queries` neighbours and `vectors` vectors of the
@@ -145,7 +217,7 @@ INLINE void fold_values(const struct sl_attend *attend, uint32_t query, int quer
                         size_t stride, struct span span, uint32_t dim, int vectors)
 {
     float *acc = attend->acc + query * attend->acc_stride + dim;
-    vf sums[VF_QUERY_TILE][DIM_VECTORS];
+    vf sums[VF_QUERY_TILE][VF_DIM_VECTORS];
     for (int i = 0; i < queries; i++)
         for (int v = 0; v < vectors; v++)
             sums[i][v] = vf_load(acc + i * attend->acc_stride + v * VF_LANES) * shrink[i];
@@ -164,11 +236,11 @@ INLINE void fold_all(const struct sl_attend *attend, uint32_t query, int queries
                      const float *shrink, const float *weights, const float *values, size_t stride,
                      struct span span)
 {
-    const uint32_t step = DIM_VECTORS * VF_LANES;
+    const uint32_t step = VF_DIM_VECTORS * VF_LANES;
     uint32_t dim = 0;
     for (; dim + step <= attend->head_dim; dim += step)
         fold_values(attend, query, queries, shrink, weights, values, stride, span, dim,
-                    DIM_VECTORS);
+                    VF_DIM_VECTORS);
     for (; dim < attend->head_dim; dim += VF_LANES)
         fold_values(attend, query, queries, shrink, weights, values, stride, span, dim, 1);
 }
@@ -190,24 +262,94 @@ INLINE void attend_turned(const struct sl_attend *attend, uint32_t query, int qu
     if (all.end == 0)
         return;
     turned_scores(attend, query, queries, turned, scores);
-    for (int i = 0; i < queries; i++)
-        shrink[i] = weigh(attend, query + (uint32_t)i, spans[i], scores + i * TILE);
+    weigh(attend, query, queries, spans, scores, shrink);
     fold_all(attend, query, queries, shrink, scores, values, attend->head_dim, all);
 }
 
-/* Few queries: keys as rows (position, head_dim), one score at a time. */
-static void attend_rows(const struct sl_attend *attend, uint32_t start, uint32_t count,
-                        const float *keys, const float *values, float *scores)
+/* ---- few queries; their number is a constant after inlining ---- */
+
+/* scores (query, TILE) of `count` rows of the cache. */
+INLINE void few_scores(const struct sl_attend *attend, int queries, uint32_t start, uint32_t count,
+                       float *scores)
 {
-    for (uint32_t query = 0; query < attend->queries; query++) {
-        const struct span span = visible(attend, query, start, count);
-        if (span.end == 0)
+    const uint8_t *keys = (const uint8_t *)attend->k + start * attend->k_stride;
+    for (uint32_t base = 0; base < count; base += VF_LANES) {
+        vf parts[TURN_QUERIES_MIN][VF_LANES];
+        for (uint32_t i = 0; i < VF_LANES; i++) {
+            const uint32_t seen = base + i < count ? base + i : count - 1; /* masked later */
+            vf sums[TURN_QUERIES_MIN] = {{0}};
+            for (uint32_t dim = 0; dim < attend->head_dim; dim += VF_LANES) {
+                const vf k = load_row(attend->format, keys + seen * attend->k_stride, dim);
+                for (int j = 0; j < queries; j++)
+                    sums[j] += vf_load(attend->q + (size_t)j * attend->q_stride + dim) * k;
+            }
+            for (int j = 0; j < queries; j++)
+                parts[j][i] = sums[j];
+        }
+        for (int j = 0; j < queries; j++)
+            vf_store(scores + j * TILE + base, vf_sums(parts[j]));
+    }
+}
+
+/* acc = acc * shrink + weights . rows of the cache, `vectors` vectors from `dim` on. */
+INLINE void few_values(const struct sl_attend *attend, int queries, uint32_t start,
+                       struct span span, const float *shrink, const float *weights, uint32_t dim,
+                       int vectors)
+{
+    const uint8_t *values = (const uint8_t *)attend->v + start * attend->v_stride;
+    vf sums[TURN_QUERIES_MIN][FEW_VECTORS];
+    for (int j = 0; j < queries; j++)
+        for (int v = 0; v < vectors; v++)
+            sums[j][v] = vf_load(attend->acc + (size_t)j * attend->acc_stride + dim +
+                                 v * VF_LANES) * shrink[j];
+    for (uint32_t position = span.first; position < span.end; position++)
+        for (int v = 0; v < vectors; v++) {
+            const vf value = load_row(attend->format, values + position * attend->v_stride,
+                                      dim + (uint32_t)v * VF_LANES);
+            for (int j = 0; j < queries; j++)
+                sums[j][v] += weights[j * TILE + position] * value;
+        }
+    for (int j = 0; j < queries; j++)
+        for (int v = 0; v < vectors; v++)
+            vf_store(attend->acc + (size_t)j * attend->acc_stride + dim + v * VF_LANES,
+                     sums[j][v]);
+}
+
+INLINE void attend_few(const struct sl_attend *attend, int queries, uint32_t start, uint32_t count,
+                       float *scores)
+{
+    struct span spans[TURN_QUERIES_MIN], all = {TILE, 0};
+    float shrink[TURN_QUERIES_MIN];
+    for (int j = 0; j < queries; j++) {
+        spans[j] = visible(attend, (uint32_t)j, start, count);
+        if (spans[j].end == 0)
             continue;
-        for (uint32_t i = span.first; i < span.end; i++)
-            scores[i] = vector_dot(attend->q + query * attend->q_stride,
-                                   keys + i * attend->head_dim, attend->head_dim);
-        const float shrink = weigh(attend, query, span, scores);
-        fold_all(attend, query, 1, &shrink, scores, values, attend->head_dim, span);
+        all.first = spans[j].first < all.first ? spans[j].first : all.first;
+        all.end = spans[j].end > all.end ? spans[j].end : all.end;
+    }
+    few_scores(attend, queries, start, count, scores);
+    for (int j = 0; j < queries; j += VF_QUERY_TILE) {
+        const int left = queries - j;
+        weigh(attend, (uint32_t)j, left < VF_QUERY_TILE ? left : VF_QUERY_TILE, spans + j,
+              scores + j * TILE, shrink + j);
+    }
+    uint32_t dim = 0;
+    for (; dim + FEW_VECTORS * VF_LANES <= attend->head_dim; dim += FEW_VECTORS * VF_LANES)
+        few_values(attend, queries, start, all, shrink, scores, dim, FEW_VECTORS);
+    for (; dim < attend->head_dim; dim += VF_LANES)
+        few_values(attend, queries, start, all, shrink, scores, dim, 1);
+}
+
+/* Fewer than TURN_QUERIES_MIN queries. */
+static void attend_rows(const struct sl_attend *attend, uint32_t start, uint32_t count,
+                        float *scores)
+{
+    switch (attend->queries) {
+    case 1: attend_few(attend, 1, start, count, scores); break;
+    case 2: attend_few(attend, 2, start, count, scores); break;
+    case 3: attend_few(attend, 3, start, count, scores); break;
+    case 4: attend_few(attend, 4, start, count, scores); break;
+    default: attend_few(attend, TURN_QUERIES_MIN - 1, start, count, scores); break;
     }
 }
 
@@ -227,23 +369,23 @@ static void vector_attend(const struct sl_attend *attend)
     }
     float *keys = attend->scratch, *values = keys + TILE * attend->head_dim;
     float *scores = values + TILE * attend->head_dim;
-    memset(scores, 0, VF_QUERY_TILE * TILE * sizeof *scores);
+    memset(scores, 0, SIDE_MAX * TILE * sizeof *scores); /* behind a short tile: numbers */
     for (uint32_t start = 0; start < attend->positions; start += TILE) {
         const uint32_t left = attend->positions - start, count = left < TILE ? left : TILE;
         if (!anyone_sees(attend, start, count))
             continue;
-        widen_rows(attend, (const uint8_t *)attend->v + start * attend->v_stride, attend->v_stride,
-                   count, values);
         if (attend->queries < TURN_QUERIES_MIN) {
-            widen_rows(attend, (const uint8_t *)attend->k + start * attend->k_stride,
-                       attend->k_stride, count, keys);
-            attend_rows(attend, start, count, keys, values, scores);
+            attend_rows(attend, start, count, scores);
             continue;
         }
+        widen_rows(attend, (const uint8_t *)attend->v + start * attend->v_stride, attend->v_stride,
+                   count, values);
         turn_keys(attend, start, count, keys);
         uint32_t query = 0;
         for (; query + VF_QUERY_TILE <= attend->queries; query += VF_QUERY_TILE)
             attend_turned(attend, query, VF_QUERY_TILE, start, count, keys, values, scores);
+        for (; query + VF_QUERY_TILE / 2 <= attend->queries; query += VF_QUERY_TILE / 2)
+            attend_turned(attend, query, VF_QUERY_TILE / 2, start, count, keys, values, scores);
         for (; query < attend->queries; query++)
             attend_turned(attend, query, 1, start, count, keys, values, scores);
     }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Kernels for AVX-512 with VNNI: Cascade Lake, Zen 4 and later. Rows of weights as stored, for
- * generation; batches are in kernels_avx512_panel.c.
+ * generation with types that are not rearranged at load (kernels_avx512_packed.c); batches are in
+ * kernels_avx512_panel.c.
  *
  * Generation is bound by memory, so what counts is that weights arrive as fast as they can: one row
  * after the other, in the order of the file. Four rows side by side shared the loads of
@@ -20,7 +21,9 @@
 #define VF_EXP
 #define VF_QUANTIZE
 #define VF_TRANSPOSE
-#define VF_QUERY_TILE 4
+#define VF_REDUCE
+#define VF_QUERY_TILE 8
+#define VF_DIM_VECTORS 2
 #include "kernels_attend.h"
 
 #define SUMS 2 /* independent sums a token */
@@ -43,6 +46,61 @@ static inline float vf_sum(vf x)
 static inline float vf_largest(vf x)
 {
     return _mm512_reduce_max_ps((__m512)x);
+}
+
+/* Four vectors to one: in each quarter, the quarter's sum of vector 0, 1, 2, 3. */
+INLINE512 __m512 fold_four(const vf x[4])
+{
+    const __m512 a = (__m512)x[0], b = (__m512)x[1], c = (__m512)x[2], d = (__m512)x[3];
+    const __m512 ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+    const __m512 cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+    return _mm512_add_ps(
+        _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd))),
+        _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd))));
+}
+
+INLINE512 __m128 quarters_sum(__m512 x)
+{
+    const __m256 halves = _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
+    return _mm_add_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps(halves, 1));
+}
+
+/* The largest lanes of four vectors. */
+INLINE512 __m128 largest_of_four(__m512 a, __m512 b, __m512 c, __m512 d)
+{
+    const __m512 ab = _mm512_max_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+    const __m512 cd = _mm512_max_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+    const __m512 quarters = _mm512_max_ps(
+        _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd))),
+        _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd))));
+    const __m256 halves =
+        _mm256_max_ps(_mm512_castps512_ps256(quarters), _mm512_extractf32x8_ps(quarters, 1));
+    return _mm_max_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps(halves, 1));
+}
+
+static inline void vf_sum_each(const vf x[VF_QUERY_TILE], float out[VF_QUERY_TILE])
+{
+    for (int i = 0; i < VF_QUERY_TILE; i += 4)
+        _mm_storeu_ps(out + i, quarters_sum(fold_four(x + i)));
+}
+
+static inline void vf_largest_each(const vf x[VF_QUERY_TILE], float out[VF_QUERY_TILE])
+{
+    for (int i = 0; i < VF_QUERY_TILE; i += 4)
+        _mm_storeu_ps(out + i, largest_of_four((__m512)x[i], (__m512)x[i + 1], (__m512)x[i + 2],
+                                               (__m512)x[i + 3]));
+}
+
+static inline vf vf_sums(const vf x[VF_LANES])
+{
+    const __m512 a = fold_four(x), b = fold_four(x + 4), c = fold_four(x + 8),
+                 d = fold_four(x + 12);
+    const __m512 ab = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88),
+                                    _mm512_shuffle_f32x4(a, b, 0xdd));
+    const __m512 cd = _mm512_add_ps(_mm512_shuffle_f32x4(c, d, 0x88),
+                                    _mm512_shuffle_f32x4(c, d, 0xdd));
+    return (vf)_mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88),
+                             _mm512_shuffle_f32x4(ab, cd, 0xdd));
 }
 
 static inline void vf_transpose(vf rows[VF_LANES])
@@ -76,7 +134,55 @@ static inline vf vf_exp(vf value)
     return (vf)_mm512_scalef_ps(p, n);
 }
 
+/* ---- rotary embedding ---- */
+
+/* Sixteen neighbours, eight pairs: (a, b) becomes (a cos - b sin, b cos + a sin). */
+INLINE512 void rope_pairs(float *x, const float *cos_sin)
+{
+    const __m512 value = _mm512_loadu_ps(x), angles = _mm512_loadu_ps(cos_sin);
+    const __m512 swapped = _mm512_permute_ps(value, 0xb1);
+    _mm512_storeu_ps(x, _mm512_fmaddsub_ps(value, _mm512_moveldup_ps(angles),
+                                           _mm512_mul_ps(swapped, _mm512_movehdup_ps(angles))));
+}
+
+/* Sixteen of one half with sixteen of the other. */
+INLINE512 void rope_halves(float *x, float *y, const float *cos_sin)
+{
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+    const __m512 low = _mm512_loadu_ps(cos_sin), high = _mm512_loadu_ps(cos_sin + 16);
+    const __m512 cosines = _mm512_permutex2var_ps(low, even, high);
+    const __m512 sines = _mm512_permutex2var_ps(low, odd, high);
+    const __m512 a = _mm512_loadu_ps(x), b = _mm512_loadu_ps(y);
+    _mm512_storeu_ps(x, _mm512_fmsub_ps(a, cosines, _mm512_mul_ps(b, sines)));
+    _mm512_storeu_ps(y, _mm512_fmadd_ps(b, cosines, _mm512_mul_ps(a, sines)));
+}
+
+static void rope(float *x, uint32_t heads, uint32_t head_dim, uint32_t rot_dims,
+                 const float *cos_sin, enum sl_rope_style style)
+{
+    if (rot_dims % 32 != 0) {
+        sl_ref_rope(x, heads, head_dim, rot_dims, cos_sin, style);
+        return;
+    }
+    for (uint32_t head = 0; head < heads; head++, x += head_dim)
+        if (style == SL_ROPE_PAIRS)
+            for (uint32_t i = 0; i < rot_dims; i += 16)
+                rope_pairs(x + i, cos_sin + i);
+        else
+            for (uint32_t i = 0; i < rot_dims / 2; i += 16)
+                rope_halves(x + i, x + rot_dims / 2 + i, cos_sin + 2 * i);
+}
+
 /* ---- activations ---- */
+
+INLINE512 void store_codes_of(const float *x, __m512 scale, int8_t *q)
+{
+    for (int i = 0; i < SL_BLOCK; i += 16)
+        _mm_storeu_si128((__m128i *)(q + i),
+                         _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(
+                             _mm512_mul_ps(_mm512_loadu_ps(x + i), scale))));
+}
 
 /* One block: codes to q, its scale returned. As quantize_block of the reference, bit for bit. */
 INLINE512 float quantize_block(const float *x, int8_t *q)
@@ -89,12 +195,38 @@ INLINE512 float quantize_block(const float *x, int8_t *q)
     const float inverse = d > 0 ? 1.0f / d : 0.0f;
     if (bad != 0 || !(inverse <= 3.4028234e38f))
         return sl_ref_quantize_block(x, q); /* infinite, NaN, subnormal or enormous: rare */
-    const __m512 scale = _mm512_set1_ps(inverse);
-    _mm_storeu_si128((__m128i *)q,
-                     _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(a, scale))));
-    _mm_storeu_si128((__m128i *)(q + 16),
-                     _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(b, scale))));
+    store_codes_of(x, _mm512_set1_ps(inverse), q);
     return d;
+}
+
+/* Four blocks side by side, as four times quantize_block: the latency of the largest lane and of two
+ * divisions is paid once. */
+INLINE512 void quantize_four(const float *x, int8_t *q, float *d)
+{
+    __m512 largest[4];
+    __mmask16 bad = 0;
+    for (int i = 0; i < 4; i++) {
+        const __m512 a = _mm512_abs_ps(_mm512_loadu_ps(x + i * SL_BLOCK));
+        const __m512 b = _mm512_abs_ps(_mm512_loadu_ps(x + i * SL_BLOCK + 16));
+        largest[i] = _mm512_max_ps(a, b);
+        bad |= _mm512_cmp_ps_mask(_mm512_add_ps(a, b), _mm512_set1_ps(3.4028234e38f), _CMP_NLE_UQ);
+    }
+    const __m128 scales =
+        _mm_div_ps(largest_of_four(largest[0], largest[1], largest[2], largest[3]),
+                   _mm_set1_ps(127.0f));
+    const __mmask8 used = _mm_cmp_ps_mask(scales, _mm_setzero_ps(), _CMP_GT_OQ);
+    const __m128 inverses = _mm_maskz_div_ps(used, _mm_set1_ps(1.0f), scales);
+    const __mmask8 huge = _mm_cmp_ps_mask(inverses, _mm_set1_ps(3.4028234e38f), _CMP_NLE_UQ);
+    if (bad != 0 || huge != 0) {
+        for (int i = 0; i < 4; i++)
+            d[i] = quantize_block(x + i * SL_BLOCK, q + i * SL_BLOCK);
+        return;
+    }
+    _mm_storeu_ps(d, scales);
+    for (int i = 0; i < 4; i++)
+        store_codes_of(x + i * SL_BLOCK,
+                       _mm512_permutexvar_ps(_mm512_set1_epi32(i), _mm512_castps128_ps512(inverses)),
+                       q + i * SL_BLOCK);
 }
 
 static void quantize(struct sl_activations *activations, uint32_t token)
@@ -106,7 +238,10 @@ static void quantize(struct sl_activations *activations, uint32_t token)
     int32_t *offsets = activations->offsets + token * 2 * activations->d_stride;
     const size_t blocks = activations->cols / SL_BLOCK;
     const __m512i each_fourth = _mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
-    for (size_t block = 0; block < blocks; block++)
+    size_t block = 0;
+    for (; block + 4 <= blocks; block += 4)
+        quantize_four(x + block * SL_BLOCK, q + block * SL_BLOCK, d + block);
+    for (; block < blocks; block++)
         d[block] = quantize_block(x + block * SL_BLOCK, q + block * SL_BLOCK);
     memset(q + blocks * SL_BLOCK, 0, activations->q_stride - blocks * SL_BLOCK);
     memset(d + blocks, 0, (activations->d_stride - blocks) * sizeof *d);
@@ -349,6 +484,7 @@ static const struct sl_matmul_kernels matmul = {
     .quantize = quantize,
     .rows = TYPES_ROWS,
     .panels = sl_avx512_panels,
+    .packings = sl_avx512_packings,
     .fill_tile = sl_avx512_fill_tile,
     .panel_tokens_min = 5, /* rows in tiles of four read the weights again for each tile */
 };
@@ -366,7 +502,7 @@ const struct sl_kernels sl_kernels_avx512 = {
     .softcap = vector_softcap,
     .softmax = vector_softmax,
     .softmax_moments = vector_softmax_moments,
-    .rope = sl_ref_rope,
+    .rope = rope,
     .f32_to_f16 = vector_f32_to_f16,
     .f16_to_f32 = vector_f16_to_f32,
     .f32_to_q8_0 = vector_f32_to_q8_0,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Blocks of quantized weights in 512-bit registers, for the two ways through a matrix on AVX-512:
- * kernels_avx512.c (rows) and kernels_avx512_panel.c (panels). Needs F, BW, DQ, VL and VNNI.
+ * Blocks of quantized weights in 512-bit registers, for the ways through a matrix on AVX-512:
+ * kernels_avx512.c (rows), kernels_avx512_panel.c (panels) and kernels_avx512_packed.c (weights
+ * rearranged at load); then what the last two share. Needs F, BW, DQ, VL and VNNI.
  *
  * vpdpbusd multiplies unsigned by signed bytes, so codes are unsigned here: a weight is
  * scale * (code - offset) + min with an offset that is a constant of the type. 64 neighbouring
@@ -17,6 +18,7 @@
 #define INLINE512 static inline __attribute__((always_inline))
 
 extern const struct sl_panel sl_avx512_panels[SL_TYPE_COUNT];
+extern const struct sl_packing sl_avx512_packings[SL_TYPE_COUNT];
 void sl_avx512_fill_tile(struct sl_activations *x, uint32_t idx);
 
 /* Sixteen registers as a 16 x 16 matrix of words, turned. */
@@ -317,6 +319,73 @@ INLINE512 void super_iq4_xs(const uint8_t *data, struct sl_super *out)
                                             _mm512_set1_epi32(32));
     out->scales = _mm512_mul_ps(_mm512_cvtepi32_ps(scales), _mm512_set1_ps(widen_half(data)));
     out->mins = _mm512_setzero_ps();
+}
+
+/* ---- panels and tiles: the drawing is in kernels_avx512_panel.c ---- */
+
+#define TILE_TOKENS 6
+#define HALF_ROWS 16
+#define HALF_CODES 512                /* bytes of codes of a half in a step */
+#define CODES_BYTES (2 * HALF_CODES)
+#define LANE_BYTES 64                 /* sixteen floats */
+#define UNROLLED _Pragma("GCC unroll 16")
+
+_Static_assert(SL_PANEL_ROWS == 2 * HALF_ROWS, "a panel has two halves");
+_Static_assert(TILE_TOKENS == SL_PANEL_TILE_TOKENS, "scratch is sized for these tiles");
+
+/* How many runs of sixteen floats stand behind the codes of a step, for each half. */
+INLINE512 size_t lanes_of(bool by_runs, bool has_min)
+{
+    return (by_runs ? 2u : 1u) * (has_min ? 2u : 1u);
+}
+
+INLINE512 size_t step_bytes_of(bool by_runs, bool has_min)
+{
+    return CODES_BYTES + 2 * lanes_of(by_runs, has_min) * LANE_BYTES;
+}
+
+/* The parts of a tile of activations. */
+struct tile {
+    int8_t *q;
+    float *d;
+    int32_t *offsets;
+    float *sums;
+    int32_t *run_offsets;
+    float *run_sums;
+};
+
+INLINE512 struct tile tile_at(const struct sl_activations *x, size_t idx)
+{
+    const size_t blocks = x->cols / SL_BLOCK, params = blocks * TILE_TOKENS;
+    struct tile tile = {.q = (int8_t *)x->tiles + idx * x->tile_bytes};
+    tile.d = (float *)(tile.q + params * SL_BLOCK);
+    tile.offsets = (int32_t *)(tile.d + params);
+    tile.sums = (float *)(tile.offsets + params);
+    tile.run_offsets = (int32_t *)(tile.sums + params);
+    tile.run_sums = (float *)(tile.run_offsets + 2 * params);
+    return tile;
+}
+
+/* Four activations of one token on all rows. */
+INLINE512 __m512i broadcast_four(const int8_t *q)
+{
+    int32_t four;
+    memcpy(&four, q, sizeof four);
+    return _mm512_set1_epi32(four);
+}
+
+/* The sums of a tile's `width` tokens to their places, as many rows and tokens as there are. */
+INLINE512 void store_tile(__m512 acc[2][TILE_TOKENS], int width, uint32_t rows, size_t token,
+                          size_t tokens, float *y, size_t y_stride)
+{
+    for (size_t half = 0; half < 2; half++) {
+        const uint32_t left = rows > half * HALF_ROWS ? rows - (uint32_t)half * HALF_ROWS : 0;
+        const __mmask16 mask = (__mmask16)(left >= HALF_ROWS ? 0xffffu : (1u << left) - 1);
+        UNROLLED for (int t = 0; t < width; t++)
+            if (token + (size_t)t < tokens)
+                _mm512_mask_storeu_ps(y + (token + (size_t)t) * y_stride + half * HALF_ROWS, mask,
+                                      acc[half][t]);
+    }
 }
 
 #endif

@@ -29,27 +29,6 @@
  */
 #include "kernels_avx512.h"
 
-#define TILE_TOKENS 6
-#define HALF_ROWS 16
-#define HALF_CODES 512                /* bytes of codes of a half in a step */
-#define CODES_BYTES (2 * HALF_CODES)
-#define LANE_BYTES 64                 /* sixteen floats */
-#define UNROLLED _Pragma("GCC unroll 16")
-
-_Static_assert(SL_PANEL_ROWS == 2 * HALF_ROWS, "a panel has two halves");
-_Static_assert(TILE_TOKENS == SL_PANEL_TILE_TOKENS, "scratch is sized for these tiles");
-
-/* How many runs of sixteen floats stand behind the codes of a step, for each half. */
-static inline size_t lanes_of(bool by_runs, bool has_min)
-{
-    return (by_runs ? 2u : 1u) * (has_min ? 2u : 1u);
-}
-
-static inline size_t step_bytes_of(bool by_runs, bool has_min)
-{
-    return CODES_BYTES + 2 * lanes_of(by_runs, has_min) * LANE_BYTES;
-}
-
 /* ---- packing ---- */
 
 /* Codes of 64 columns of 16 rows (row, column) into one or two steps. */
@@ -181,28 +160,6 @@ INLINE512 void pack_super(sl_super_fn *unpack, size_t block_bytes, char offset, 
 
 /* ---- tiles of activations ---- */
 
-/* The parts of a tile, in the order of the drawing at the top. */
-struct tile {
-    int8_t *q;
-    float *d;
-    int32_t *offsets;
-    float *sums;
-    int32_t *run_offsets;
-    float *run_sums;
-};
-
-static struct tile tile_at(const struct sl_activations *x, size_t idx)
-{
-    const size_t blocks = x->cols / SL_BLOCK, params = blocks * TILE_TOKENS;
-    struct tile tile = {.q = (int8_t *)x->tiles + idx * x->tile_bytes};
-    tile.d = (float *)(tile.q + params * SL_BLOCK);
-    tile.offsets = (int32_t *)(tile.d + params);
-    tile.sums = (float *)(tile.offsets + params);
-    tile.run_offsets = (int32_t *)(tile.sums + params);
-    tile.run_sums = (float *)(tile.run_offsets + 2 * params);
-    return tile;
-}
-
 void sl_avx512_fill_tile(struct sl_activations *x, uint32_t idx)
 {
     const struct tile tile = tile_at(x, idx);
@@ -222,7 +179,7 @@ void sl_avx512_fill_tile(struct sl_activations *x, uint32_t idx)
             tile.d[at] = d[block];
             tile.offsets[at] = offsets[run] + offsets[run + 1];
             tile.sums[at] = sums[run] + sums[run + 1];
-            for (size_t i = 0; i < 2; i++) {
+            for (size_t i = 0; x->by_runs && i < 2; i++) {
                 tile.run_offsets[(run + i) * TILE_TOKENS + t] = offsets[run + i];
                 tile.run_sums[(run + i) * TILE_TOKENS + t] = sums[run + i];
             }
@@ -231,14 +188,6 @@ void sl_avx512_fill_tile(struct sl_activations *x, uint32_t idx)
 }
 
 /* ---- multiplying ---- */
-
-/* Four activations of one token on all rows. */
-INLINE512 __m512i broadcast_four(const int8_t *q)
-{
-    int32_t four;
-    memcpy(&four, q, sizeof four);
-    return _mm512_set1_epi32(four);
-}
 
 /* The columns of one scale: 32, or the half of them that is run `run`, times a tile. q (token, 32),
  * d, offsets and sums (token); scales and mins of the two halves. */
@@ -296,20 +245,6 @@ INLINE512 void multiply_tile(const uint8_t *panel, const struct tile *tile, size
     }
 }
 
-/* The sums of a tile to their places, as many rows and tokens as there are. */
-INLINE512 void store_tile(__m512 acc[2][TILE_TOKENS], uint32_t rows, size_t token, size_t tokens,
-                          float *y, size_t y_stride)
-{
-    for (size_t half = 0; half < 2; half++) {
-        const uint32_t left = rows > half * HALF_ROWS ? rows - (uint32_t)half * HALF_ROWS : 0;
-        const __mmask16 mask = (__mmask16)(left >= HALF_ROWS ? 0xffffu : (1u << left) - 1);
-        for (size_t t = 0; t < TILE_TOKENS; t++)
-            if (token + t < tokens)
-                _mm512_mask_storeu_ps(y + (token + t) * y_stride + half * HALF_ROWS, mask,
-                                      acc[half][t]);
-    }
-}
-
 INLINE512 void multiply_all(const uint8_t *panel, uint32_t rows, const struct sl_activations *x,
                             bool by_runs, bool has_min, float *y, size_t y_stride)
 {
@@ -319,7 +254,7 @@ INLINE512 void multiply_all(const uint8_t *panel, uint32_t rows, const struct sl
         UNROLLED for (int t = 0; t < TILE_TOKENS; t++)
             acc[0][t] = acc[1][t] = _mm512_setzero_ps();
         multiply_tile(panel, &tile, x->cols / SL_BLOCK, by_runs, has_min, acc);
-        store_tile(acc, rows, token, x->tokens, y, y_stride);
+        store_tile(acc, TILE_TOKENS, rows, token, x->tokens, y, y_stride);
     }
 }
 
@@ -405,11 +340,11 @@ static void multiply_float(const void *panel, uint32_t rows, const struct sl_act
     for (; token + TILE_TOKENS <= x->tokens; token += TILE_TOKENS) {
         multiply_float_tile(panel, x->x + token * x->x_stride, x->x_stride, x->cols, TILE_TOKENS,
                             acc);
-        store_tile(acc, rows, token, x->tokens, y, y_stride);
+        store_tile(acc, TILE_TOKENS, rows, token, x->tokens, y, y_stride);
     }
     for (; token < x->tokens; token++) {
         multiply_float_tile(panel, x->x + token * x->x_stride, x->x_stride, x->cols, 1, acc);
-        store_tile(acc, rows, token, token + 1, y, y_stride);
+        store_tile(acc, 1, rows, token, token + 1, y, y_stride);
     }
 }
 

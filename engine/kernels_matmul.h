@@ -9,6 +9,11 @@
  *  - `panel`: SL_PANEL_ROWS rows are expanded once into worker scratch, interleaved so that one
  *    register holds the same columns of all of them, and multiplied with every token of a batch:
  *    prefill, where arithmetic is the limit. A CPU without a panel form uses `rows` for batches.
+ *
+ * And one form of weights that is not the file's: `packing` has them in panels of SL_PANEL_ROWS rows,
+ * interleaved but not expanded, so as many bytes as in the file. Made once, at load (sl_matrix_pack).
+ * Up to SL_PACKED_TOKENS_MAX tokens meet them as they lie: one stream through memory, and no sums
+ * across lanes. More tokens meet them as a panel, which is cheap to make from there.
  */
 #ifndef SLUICE_ENGINE_KERNELS_MATMUL_H
 #define SLUICE_ENGINE_KERNELS_MATMUL_H
@@ -18,6 +23,7 @@
 #define SL_TOKEN_TILE 4   /* tokens that `rows` handles at once: accumulators fit 16 registers */
 #define SL_PANEL_ROWS 32  /* two 512-bit registers of floats */
 #define SL_PANEL_TILE_TOKENS 6 /* that meet a panel together; see kernels_avx512_panel.c */
+#define SL_PACKED_TOKENS_MAX 24 /* from here on expanding, a fifth of a tile's work, has paid */
 #define SL_SUB_BLOCK 16   /* the finest run of weights with a scale of its own (Q2_K, Q3_K, Q6_K) */
 
 /* x (tokens, cols) as kernels want it. For quantized weights: x[i] = d[i / 32] * q[i]. */
@@ -33,6 +39,7 @@ struct sl_activations {
     float *sums;       /* (token, run of 16): d * sum of q; 2 * d_stride floats apart */
     int32_t *offsets;  /* (token, run of 16): -128 * sum of q, as wide as sums: what weights stored
                         * with 128 added contribute too much */
+    bool by_runs;      /* some weights have a scale for each run of 16 */
     uint8_t *tiles;    /* (tile of SL_PANEL_TILE_TOKENS), tile_bytes apart: as the panels want it */
     size_t tile_bytes;
 };
@@ -55,12 +62,31 @@ struct sl_panel {
     sl_panel_multiply_fn *multiply;
 };
 
+/* A type's form for this CPU. All panels of a matrix have the same size; the rows that the last
+ * one lacks weigh zero. */
+struct sl_packing {
+    size_t (*bytes)(uint32_t cols); /* of a panel; a multiple of SL_SCRATCH_ALIGN */
+    /* Up to SL_PANEL_ROWS rows as stored become `packed`. */
+    void (*pack)(const uint8_t *weights, size_t row_bytes, uint32_t rows, uint32_t cols,
+                 uint8_t *packed);
+    /* The panel that sl_panel.pack would have made of the same rows. */
+    void (*expand)(const uint8_t *packed, uint32_t cols, void *panel);
+    /* One row of a panel as floats. */
+    void (*row)(const uint8_t *packed, uint32_t row, uint32_t cols, float *out);
+    /* As sl_panel.multiply, without a panel: better up to SL_PACKED_TOKENS_MAX tokens. */
+    void (*multiply)(const uint8_t *packed, uint32_t rows, const struct sl_activations *x,
+                     float *y, size_t y_stride);
+};
+
 struct sl_matmul_kernels {
     /* Fills row `token` of q, d, sums and offsets from x. */
     void (*quantize)(struct sl_activations *activations, uint32_t token);
     sl_rows_fn *rows[SL_TYPE_COUNT];
     const struct sl_panel *panels; /* (SL_TYPE_COUNT), NULL: no panel forms here */
     uint32_t panel_tokens_min;     /* from how many tokens on a panel pays */
+    /* (SL_TYPE_COUNT), NULL: none here; bytes NULL: this type stays as stored. Every type of it has
+     * a panel form as well. */
+    const struct sl_packing *packings;
     /* Fills tile `idx` from its quantized tokens; needed before panels of quantized weights. */
     void (*fill_tile)(struct sl_activations *activations, uint32_t idx);
 };

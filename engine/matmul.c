@@ -48,7 +48,7 @@ enum sl_err sl_matrix_init(struct sl_matrix *matrix, const struct sl_gguf_tensor
 
 struct sl_matrix sl_matrix_rows(const struct sl_matrix *matrix, uint32_t first, uint32_t rows)
 {
-    assert(first <= matrix->rows && rows <= matrix->rows - first);
+    assert(first <= matrix->rows && rows <= matrix->rows - first && matrix->packed == NULL);
     struct sl_matrix part = *matrix;
     part.data += first * matrix->row_bytes;
     part.rows = rows;
@@ -58,8 +58,62 @@ struct sl_matrix sl_matrix_rows(const struct sl_matrix *matrix, uint32_t first, 
 void sl_matrix_row(const struct sl_matrix *matrix, uint32_t row, float *out)
 {
     assert(row < matrix->rows);
-    sl_type_traits(matrix->type)->dequantize(matrix->data + row * matrix->row_bytes, out,
-                                             matrix->cols);
+    if (matrix->packed != NULL)
+        matrix->packing->row(matrix->packed + row / SL_PANEL_ROWS * matrix->packed_panel_bytes,
+                             row % SL_PANEL_ROWS, matrix->cols, out);
+    else
+        sl_type_traits(matrix->type)->dequantize(matrix->data + row * matrix->row_bytes, out,
+                                                 matrix->cols);
+}
+
+/* ---- rearranging ---- */
+
+static uint32_t panels_of(const struct sl_matrix *matrix)
+{
+    return (matrix->rows + SL_PANEL_ROWS - 1) / SL_PANEL_ROWS;
+}
+
+/* The form that the kernels in force have for a type; NULL: none. */
+static const struct sl_packing *packing_of(enum sl_tensor_type type)
+{
+    const struct sl_packing *packings = sl_kernels()->matmul->packings;
+    return packings != NULL && packings[type].bytes != NULL ? &packings[type] : NULL;
+}
+
+size_t sl_matrix_packed_bytes(const struct sl_matrix *matrix)
+{
+    const struct sl_packing *packing = packing_of(matrix->type);
+    return packing != NULL && matrix->packed == NULL ? panels_of(matrix) * packing->bytes(matrix->cols)
+                                                     : 0;
+}
+
+struct rearrangement {
+    const struct sl_matrix *matrix;
+    uint8_t *memory;
+};
+
+/* Panels [begin, end). */
+static void pack_panels(void *ctx, uint32_t begin, uint32_t end, uint32_t worker)
+{
+    const struct rearrangement *job = ctx;
+    const struct sl_matrix *matrix = job->matrix;
+    (void)worker;
+    for (uint32_t panel = begin; panel < end; panel++) {
+        const uint32_t first = panel * SL_PANEL_ROWS, left = matrix->rows - first;
+        matrix->packing->pack(matrix->data + first * matrix->row_bytes, matrix->row_bytes,
+                              left < SL_PANEL_ROWS ? left : SL_PANEL_ROWS, matrix->cols,
+                              job->memory + panel * matrix->packed_panel_bytes);
+    }
+}
+
+void sl_matrix_pack(struct sl_matrix *matrix, struct sl_pool *pool, uint8_t *memory)
+{
+    assert(sl_matrix_packed_bytes(matrix) != 0);
+    struct rearrangement job = {matrix, memory};
+    matrix->packing = packing_of(matrix->type);
+    matrix->packed_panel_bytes = matrix->packing->bytes(matrix->cols);
+    sl_pool_for(pool, panels_of(matrix), 1, pack_panels, &job);
+    matrix->packed = memory;
 }
 
 /* ---- scratch ---- */
@@ -101,13 +155,24 @@ struct product {
     const struct sl_matmul_job *jobs;
     uint32_t job_count;
     struct sl_activations x;
+    bool reads_tiles; /* some job goes through panels */
     uint8_t *panels;
     size_t panel_bytes;
 };
 
-static uint32_t groups_of(const struct sl_matmul_job *job)
+/* The form at load that the kernels of this product read; NULL: rows as stored. */
+static const struct sl_packing *packing_in(const struct sl_matmul_kernels *kernels,
+                                           const struct sl_matrix *matrix)
 {
-    return (job->matrix->rows + SL_PANEL_ROWS - 1) / SL_PANEL_ROWS;
+    const bool is_ours = matrix->packed != NULL && kernels->packings != NULL &&
+                         matrix->packing == &kernels->packings[matrix->type];
+    return is_ours ? matrix->packing : NULL;
+}
+
+/* Whether each SL_SUB_BLOCK columns have a scale of their own. */
+static bool scales_runs(enum sl_tensor_type type)
+{
+    return type == SL_TYPE_Q2_K || type == SL_TYPE_Q3_K || type == SL_TYPE_Q6_K;
 }
 
 /* Whether products of this many tokens go through panels. */
@@ -127,7 +192,7 @@ static void quantize_tiles(void *ctx, uint32_t begin, uint32_t end, uint32_t wor
         for (uint32_t token = first; token < first + SL_PANEL_TILE_TOKENS && token < tokens;
              token++)
             product->kernels->quantize(&product->x, token);
-        if (uses_panels(product->kernels, tokens))
+        if (product->reads_tiles)
             product->kernels->fill_tile(&product->x, tile);
     }
 }
@@ -150,6 +215,12 @@ static void multiply_rows(const struct product *product, const struct sl_matmul_
 /* Asks for the rows after a group while the group is multiplied: a panel reads sixteen rows side by
  * side, which is more streams than a CPU's own prefetcher follows. Always inlined: GCC takes a
  * function that only prefetches for one without effect, and drops the call. */
+static inline __attribute__((always_inline)) void prefetch_bytes(const uint8_t *data, size_t bytes)
+{
+    for (size_t at = 0; at < bytes; at += 64)
+        __builtin_prefetch(data + at, 0, 2);
+}
+
 static inline __attribute__((always_inline)) void prefetch_rows(const struct sl_matrix *matrix,
                                                                 uint32_t first)
 {
@@ -157,9 +228,29 @@ static inline __attribute__((always_inline)) void prefetch_rows(const struct sl_
         return;
     const uint32_t left = matrix->rows - first;
     const uint32_t rows = left < SL_PANEL_ROWS ? left : SL_PANEL_ROWS;
-    const uint8_t *data = matrix->data + first * matrix->row_bytes;
-    for (size_t at = 0; at < rows * matrix->row_bytes; at += 64)
-        __builtin_prefetch(data + at);
+    prefetch_bytes(matrix->data + first * matrix->row_bytes, rows * matrix->row_bytes);
+}
+
+/* Panels [begin, end) of a matrix that was rearranged. */
+static void multiply_packed(const struct product *product, const struct sl_matmul_job *job,
+                            uint32_t begin, uint32_t end, uint32_t worker)
+{
+    const struct sl_matrix *matrix = job->matrix;
+    void *scratch = product->panels + worker * product->panel_bytes;
+    for (uint32_t panel = begin; panel < end; panel++) {
+        const uint8_t *packed = matrix->packed + panel * matrix->packed_panel_bytes;
+        const uint32_t first = panel * SL_PANEL_ROWS, left = matrix->rows - first;
+        const uint32_t rows = left < SL_PANEL_ROWS ? left : SL_PANEL_ROWS;
+        if (product->x.tokens <= SL_PACKED_TOKENS_MAX) {
+            matrix->packing->multiply(packed, rows, &product->x, job->y + first, job->y_stride);
+            continue;
+        }
+        matrix->packing->expand(packed, matrix->cols, scratch);
+        if (first + SL_PANEL_ROWS < matrix->rows)
+            prefetch_bytes(packed + matrix->packed_panel_bytes, matrix->packed_panel_bytes);
+        product->kernels->panels[matrix->type].multiply(scratch, rows, &product->x, job->y + first,
+                                                        job->y_stride);
+    }
 }
 
 /* Row groups [begin, end) of one job. */
@@ -167,6 +258,10 @@ static void multiply_groups(const struct product *product, const struct sl_matmu
                             uint32_t begin, uint32_t end, uint32_t worker)
 {
     const struct sl_matrix *matrix = job->matrix;
+    if (packing_in(product->kernels, matrix) != NULL) {
+        multiply_packed(product, job, begin, end, worker);
+        return;
+    }
     const struct sl_panel *panel = uses_panels(product->kernels, product->x.tokens)
                                        ? &product->kernels->panels[matrix->type]
                                        : NULL;
@@ -199,7 +294,7 @@ static void multiply_range(void *ctx, uint32_t begin, uint32_t end, uint32_t wor
     const struct product *product = ctx;
     uint32_t passed = 0;
     for (uint32_t i = 0; i < product->job_count && passed < end; i++) {
-        const uint32_t groups = groups_of(&product->jobs[i]);
+        const uint32_t groups = panels_of(product->jobs[i].matrix);
         const uint32_t from = begin > passed ? begin - passed : 0;
         const uint32_t to = end - passed < groups ? end - passed : groups;
         if (from < to)
@@ -226,6 +321,7 @@ void sl_matmul_jobs(struct sl_pool *pool, const struct sl_matmul_job *jobs, uint
               .sums = (float *)(base + layout.sums),
               .offsets = (int32_t *)(base + layout.offsets), .tiles = base + layout.tiles,
               .tile_bytes = layout.tile_bytes},
+        .reads_tiles = uses_panels(sl_kernels()->matmul, tokens),
         .panels = base + layout.panels,
         .panel_bytes = layout.panel_bytes,
     };
@@ -233,8 +329,10 @@ void sl_matmul_jobs(struct sl_pool *pool, const struct sl_matmul_job *jobs, uint
     bool is_quantized = false;
     for (uint32_t i = 0; i < job_count; i++) {
         assert(jobs[i].matrix->cols == cols);
-        groups += groups_of(&jobs[i]);
+        groups += panels_of(jobs[i].matrix);
         is_quantized |= sl_type_traits(jobs[i].matrix->type)->is_quantized;
+        product.reads_tiles |= packing_in(product.kernels, jobs[i].matrix) != NULL;
+        product.x.by_runs |= scales_runs(jobs[i].matrix->type);
     }
     if (is_quantized)
         sl_pool_for(pool, tiles_of(tokens), 1, quantize_tiles, &product);

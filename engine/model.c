@@ -569,6 +569,7 @@ void sl_model_close(struct sl_model *model)
     }
     for (size_t idx = 0; idx < 2; idx++)
         sl_rope_clear(&model->ropes[idx]);
+    sl_model_unpack(model);
     free(model->layers);
     sl_gguf_close(model->gguf);
     free(model);

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 set(ENGINE_MODEL_SOURCES
-  model.c rope.c
+  model.c model_pack.c rope.c
   arch_llama.c arch_smollm3.c arch_qwen2.c arch_qwen3.c arch_gemma2.c arch_gemma3.c arch_phi3.c
   arch_bert.c arch_nomic_bert.c
   forward.c forward_attention.c forward_encoder.c

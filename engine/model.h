@@ -116,6 +116,8 @@ struct sl_model {
     uint32_t main_type; /* the tensor type that most weights have */
     uint32_t context_tokens;
     struct sl_vector *owned; /* vectors that had to be converted */
+    void *packed;            /* weights in the kernels' form, see sl_model_pack; NULL: none */
+    size_t packed_bytes;
 };
 
 /* Opens and checks a model. `context_tokens` is the length of a sequence that will be used; 0 means
@@ -129,6 +131,15 @@ enum sl_err sl_model_load(struct sl_gguf *gguf, uint32_t context_tokens, struct 
                           struct sl_error *error) SL_MUST_CHECK;
 /* NULL is fine. */
 void sl_model_close(struct sl_model *model);
+
+/* ---- model_pack.c ---- */
+
+/* Rearranges the weights into the form that the kernels in force prefer, once, and gives the file's
+ * pages back; where there is no such form or no memory they stay as they are. Before the model is
+ * used; uses the pool. */
+void sl_model_pack(struct sl_model *model, struct sl_pool *pool);
+/* Frees that memory; for sl_model_close. */
+void sl_model_unpack(struct sl_model *model);
 
 /* ---- for arch_*.c ---- */
 

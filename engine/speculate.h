@@ -11,10 +11,10 @@
 
 #include <stdint.h>
 
-/* Most tokens guessed at once, and the length of the first guess. A pass over n + 1 tokens costs
- * about 1 + 0.45 n passes over one (135M, Q8_0, AVX-512, one thread), so a long guess has to be a
- * good one. */
-#define SL_DRAFT_MAX 4
+/* Most tokens guessed at once, and the length of the first guess. With the token that is sure they
+ * make a tile of the rearranged weights (kernels_matmul.h), which is bound by memory like a single
+ * token; one more would begin a second tile. */
+#define SL_DRAFT_MAX 5
 #define SL_DRAFT_FIRST 2
 
 /* Writes up to `most` guessed tokens behind ids[0, count) to `draft`; returns how many. */

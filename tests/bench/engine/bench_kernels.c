@@ -6,10 +6,11 @@
  *
  * First the machine: bytes a second that THREADS threads read from memory, and int8 operations a
  * second that one core's widest dot product instruction sustains from registers (AVX-512 VNNI only).
- * Then for each type: generation (one token through weights larger than the caches) as GB/s and
- * share of the memory figure; prefill (512 tokens) as operations a second and share of the int8
- * figure times THREADS; and four tokens at once, the case of four streams. Best of some rounds: the
- * machine may be shared.
+ * Then for each type, as stored and (where these kernels have such a form) rearranged as at load:
+ * generation (one token through weights larger than the caches) as GB/s and share of the memory
+ * figure; what steps of 2, 4, 5 and 8 tokens cost in steps of one, the case of several streams and of
+ * guesses; prefill (512 tokens) as operations a second and share of the int8 figure times THREADS.
+ * Best of some rounds: the machine may be shared.
  */
 #include "kernels.h"
 
@@ -17,6 +18,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -28,6 +30,7 @@
 #define PREFILL_TOKENS 512u
 #define PREFILL_ROWS 1536u
 #define ROUNDS 5
+#define HUGE_PAGE ((size_t)2 << 20)
 
 static bool counts_cpu; /* one thread: its CPU time, which other programs disturb less */
 
@@ -40,13 +43,15 @@ static double now(void)
     return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
 
+/* In huge pages where it is large, as the weights of a model are after they were rearranged. */
 static void *allocate(size_t bytes)
 {
-    void *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    void *memory = aligned_alloc(HUGE_PAGE, (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE);
     if (memory == NULL) {
         fprintf(stderr, "out of memory\n");
         exit(1);
     }
+    madvise(memory, bytes, MADV_HUGEPAGE);
     return memory;
 }
 
@@ -64,8 +69,10 @@ static void read_part(void *ctx, uint32_t begin, uint32_t end, uint32_t worker)
     wide sum[4] = {{0}};
     const uint64_t *from = reading->data + (size_t)begin * 512, *to = reading->data + (size_t)end * 512;
     for (; from < to; from += 32)
-        for (int i = 0; i < 4; i++)
+        for (int i = 0; i < 4; i++) {
+            __builtin_prefetch(from + 8 * i + 512); /* a page ahead: the best that we found */
             sum[i] += *(const wide *)(from + 8 * i);
+        }
     reading->sums[worker] += sum[0][0] + sum[1][1] + sum[2][2] + sum[3][3];
 }
 
@@ -122,6 +129,7 @@ struct measured {
     double operations;
 };
 
+/* `matrices` of one shape, one behind the other. */
 static struct measured measure(struct sl_pool *pool, struct sl_matrix matrix, uint32_t matrices,
                                uint32_t tokens, int rounds)
 {
@@ -138,6 +146,8 @@ static struct measured measure(struct sl_pool *pool, struct sl_matrix matrix, ui
         for (uint32_t i = 0; i < matrices; i++) {
             struct sl_matrix one = matrix;
             one.data += i * bytes;
+            if (one.packed != NULL)
+                one.packed += i * bytes;
             sl_matmul(pool, &one, x, tokens, y, scratch);
         }
         const double seconds = now() - start;
@@ -151,23 +161,44 @@ static struct measured measure(struct sl_pool *pool, struct sl_matrix matrix, ui
     return result;
 }
 
-static void bench_type(struct sl_pool *pool, enum sl_tensor_type type, const uint8_t *weights,
+static void bench_form(struct sl_pool *pool, const char *form, struct sl_matrix matrix,
                        double memory, double int8)
+{
+    static const uint32_t few[] = {2, 4, 5, 8};
+    const uint32_t matrices = (uint32_t)(WEIGHT_BYTES / (matrix.rows * matrix.row_bytes));
+    const struct measured one = measure(pool, matrix, matrices, 1, ROUNDS);
+    printf("%-7s %-8s %7.1f %5.0f%%", sl_type_name(matrix.type), form,
+           one.bytes / one.seconds * 1e-9, 100 * one.bytes / one.seconds / memory);
+    for (size_t i = 0; i < sizeof few / sizeof few[0]; i++)
+        printf(" %5.2f", measure(pool, matrix, matrices, few[i], 3).seconds / one.seconds);
+    const struct measured batch = measure(pool, matrix, 8, PREFILL_TOKENS, ROUNDS);
+    printf(" %8.1f", batch.operations / batch.seconds * 1e-9);
+    if (int8 > 0)
+        printf(" %5.0f%%",
+               100 * batch.operations / batch.seconds / (int8 * sl_pool_threads(pool)));
+    printf("\n");
+}
+
+static void bench_type(struct sl_pool *pool, enum sl_tensor_type type, const uint8_t *weights,
+                       uint8_t *rearranged, double memory, double int8)
 {
     const struct sl_type_traits *traits = sl_type_traits(type);
     const uint32_t cols = traits->block_size == 256 ? SUPER_COLS : MATRIX_COLS;
-    struct sl_matrix matrix = {type, PREFILL_ROWS, cols, sl_type_row_bytes(type, cols), weights};
-    const uint32_t matrices = (uint32_t)(WEIGHT_BYTES / (matrix.rows * matrix.row_bytes));
-    const struct measured one = measure(pool, matrix, matrices, 1, ROUNDS);
-    const struct measured four = measure(pool, matrix, matrices, 4, 2);
-    const struct measured batch = measure(pool, matrix, 8, PREFILL_TOKENS, ROUNDS);
-    const double threads = sl_pool_threads(pool);
-    printf("%-7s %7.1f %5.0f%% %9.2f %9.1f", traits->name, one.bytes / one.seconds * 1e-9,
-           100 * one.bytes / one.seconds / memory, 4 * one.seconds / four.seconds,
-           batch.operations / batch.seconds * 1e-9);
-    if (int8 > 0)
-        printf(" %5.0f%%", 100 * batch.operations / batch.seconds / (int8 * threads));
-    printf("\n");
+    struct sl_matrix matrix = {.type = type, .rows = PREFILL_ROWS, .cols = cols,
+                               .row_bytes = sl_type_row_bytes(type, cols), .data = weights};
+    const size_t bytes = matrix.rows * matrix.row_bytes;
+    bench_form(pool, "stored", matrix, memory, int8);
+    if (sl_matrix_packed_bytes(&matrix) == 0)
+        return;
+    struct sl_matrix packed = matrix;
+    for (size_t i = 0; i < WEIGHT_BYTES / bytes; i++) {
+        packed = matrix;
+        packed.data += i * bytes;
+        sl_matrix_pack(&packed, pool, rearranged + i * bytes); /* as many bytes */
+    }
+    packed.data = matrix.data;
+    packed.packed = rearranged;
+    bench_form(pool, "packed", packed, memory, int8);
 }
 
 static bool wanted(const char *name, char **names)
@@ -185,7 +216,7 @@ int main(int argc, char **argv)
     char *none[] = {NULL};
     const uint32_t threads = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 1;
     struct sl_pool *pool = sl_pool_create(threads);
-    uint8_t *weights = allocate(WEIGHT_BYTES);
+    uint8_t *weights = allocate(WEIGHT_BYTES), *rearranged = allocate(WEIGHT_BYTES);
     counts_cpu = threads == 1;
     if (pool == NULL)
         return 1;
@@ -194,12 +225,14 @@ int main(int argc, char **argv)
     const double memory = measure_memory(pool, weights), int8 = measure_int8();
     printf("kernels %s, %u threads; memory %.1f GB/s; int8 %.0f Gop/s a core\n",
            sl_kernels()->name, sl_pool_threads(pool), memory * 1e-9, int8 * 1e-9);
-    printf("%-7s %7s %6s %9s %9s %6s\n", "type", "GB/s", "of mem", "4 tokens", "Gop/s", "of max");
+    printf("%-7s %-8s %7s %6s %5s %5s %5s %5s %8s %6s\n", "type", "form", "GB/s", "of mem", "2", "4",
+           "5", "8", "Gop/s", "of max");
     for (uint32_t type = 0; type < SL_TYPE_COUNT; type++)
         if (sl_type_traits(type) != NULL &&
             wanted(sl_type_name(type), argc > 2 ? argv + 2 : none))
-            bench_type(pool, type, weights, memory, int8);
+            bench_type(pool, type, weights, rearranged, memory, int8);
     free(weights);
+    free(rearranged);
     sl_pool_free(pool);
     return 0;
 }

@@ -39,6 +39,7 @@ static inline void runner_open(struct runner *runner, const char *path, uint32_t
     const uint32_t context = runner->model->context_tokens;
     runner->pool = sl_pool_create(2);
     ck_assert_ptr_nonnull(runner->pool);
+    sl_model_pack(runner->model, runner->pool);
     if (!hparams->is_encoder) {
         struct sl_kv_config config = {.layers = hparams->layer_count,
                                       .heads = hparams->head_count_kv,

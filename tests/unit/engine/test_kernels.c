@@ -307,7 +307,8 @@ static struct sl_matrix random_matrix(enum sl_tensor_type type, uint32_t rows, u
         for (size_t i = 0; i < rows * row_bytes; i += traits->block_bytes)
             set_halves(type, data + i);
     }
-    return (struct sl_matrix){type, rows, cols, row_bytes, data};
+    return (struct sl_matrix){
+        .type = type, .rows = rows, .cols = cols, .row_bytes = row_bytes, .data = data};
 }
 
 static void product(const char *table, const struct sl_matrix *matrix, const float *x,
@@ -382,6 +383,80 @@ static void check_products(const struct sl_kernels *ref, const struct sl_kernels
                           shapes[i].threads);
         }
 }
+
+/* Weights rearranged as at load give the same products and the same rows. */
+static void check_packed(const struct sl_kernels *fast, enum sl_tensor_type type, uint32_t rows,
+                         uint32_t cols, uint32_t tokens)
+{
+    struct sl_error error = {0};
+    random_seed(type * 77 + rows + cols + tokens);
+    const struct sl_matrix matrix = random_matrix(type, rows, cols);
+    struct sl_matrix packed = matrix;
+    ck_assert_int_eq(sl_kernels_select(fast->name, &error), SL_OK);
+    const size_t bytes = sl_matrix_packed_bytes(&matrix);
+    if (bytes == 0) { /* no such form */
+        free((void *)matrix.data);
+        return;
+    }
+    const uint32_t even_rows = (rows + 31) / 32 * 32; /* panels are full */
+    ck_assert_uint_eq(bytes, even_rows * matrix.row_bytes);
+    ck_assert_uint_eq(bytes % SL_SCRATCH_ALIGN, 0);
+    uint8_t *memory = aligned_alloc(SL_SCRATCH_ALIGN, bytes);
+    struct sl_pool *pool = sl_pool_create(2);
+    ck_assert(memory != NULL && pool != NULL);
+    memset(memory, 0xa5, bytes);
+    sl_matrix_pack(&packed, pool, memory);
+    sl_pool_free(pool);
+    float *x = random_row((size_t)tokens * cols, 3);
+    float *expected = random_row((size_t)tokens * rows + cols, 0);
+    float *actual = random_row((size_t)tokens * rows + cols, 0);
+    product(fast->name, &matrix, x, tokens, 1, expected);
+    product(fast->name, &packed, x, tokens, 2, actual);
+    for (uint32_t i = 0; i < tokens * rows; i++)
+        ck_assert_msg(fabs((double)expected[i] - (double)actual[i]) <=
+                          budget_of(&matrix, x + i / rows * cols, i % rows),
+                      "%s %s (%u, %u) x %u rearranged: row %u token %u is %g, expected %g",
+                      fast->name, sl_type_name(type), rows, cols, tokens, i % rows, i / rows,
+                      (double)actual[i], (double)expected[i]);
+    product("ref", &packed, x, 1, 1, actual); /* other kernels read the file's form */
+    for (uint32_t i = 0; i < rows; i++)
+        ck_assert_double_le(fabs((double)expected[i] - (double)actual[i]),
+                            budget_of(&matrix, x, i));
+    for (uint32_t row = 0; row < rows; row++) {
+        sl_matrix_row(&matrix, row, expected);
+        sl_matrix_row(&packed, row, actual);
+        expect_close("a rearranged row", sl_type_name(type), row, expected, actual, cols,
+                     1e-6 * largest_of(expected, cols));
+    }
+    free((void *)matrix.data);
+    free(memory);
+    free(x);
+    free(expected);
+    free(actual);
+}
+
+static void check_all_packed(const struct sl_kernels *ref, const struct sl_kernels *fast)
+{
+    /* Every number of tokens that has code of its own, both sides of where panels are expanded. */
+    static const struct {
+        uint32_t rows, blocks, tokens;
+    } shapes[] = {{32, 1, 1}, {33, 3, 2}, {70, 2, 3},  {5, 1, 4},  {17, 3, 5},
+                  {64, 2, 6}, {31, 5, 8}, {40, 1, 13}, {48, 3, 31}};
+    (void)ref;
+    for (size_t type = 0; type < TYPES; type++)
+        for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+            const uint32_t block = sl_type_traits(types[type])->block_size;
+            if (block > 1)
+                check_packed(fast, types[type], shapes[i].rows, shapes[i].blocks * block,
+                             shapes[i].tokens);
+        }
+}
+
+START_TEST(rearranged_weights_give_the_same_products_and_rows)
+{
+    for_each_table(check_all_packed);
+}
+END_TEST
 
 START_TEST(products_of_every_type_agree_with_the_reference)
 {
@@ -649,6 +724,7 @@ int main(void)
     tcase_add_test(tcase, all_halves_survive_the_way_to_float_and_back);
     tcase_add_test(tcase, rope_turns_pairs_and_halves_alike);
     tcase_add_test(tcase, products_of_every_type_agree_with_the_reference);
+    tcase_add_test(tcase, rearranged_weights_give_the_same_products_and_rows);
     tcase_add_test(tcase, the_largest_codes_and_activations_do_not_overflow);
     tcase_add_test(tcase, quantized_products_stay_near_the_exact_ones);
     tcase_add_test(tcase, several_products_of_one_input_equal_single_ones);
