@@ -38,12 +38,8 @@ static enum sl_err append_text_block(struct sl_slice text, struct sl_buf *out)
     return err == SL_OK ? sl_buf_append_char(out, '}') : err;
 }
 
-/* The arguments are a model's text: where they are no JSON object, an empty one is sent, since the
- * API has no way to say so. */
 static enum sl_err append_tool_block(const struct sl_tool_call *call, struct sl_buf *out)
 {
-    json_t *input = json_loadb(call->arguments.data != NULL ? call->arguments.data : "",
-                               call->arguments.len, 0, NULL);
     enum sl_err err = sl_buf_append_text(out, "{\"type\":\"tool_use\",\"id\":");
     if (err == SL_OK)
         err = sl_buf_append_json(out, sl_buf_slice(&call->id));
@@ -54,9 +50,7 @@ static enum sl_err append_tool_block(const struct sl_tool_call *call, struct sl_
     if (err == SL_OK)
         err = sl_buf_append_text(out, ",\"input\":");
     if (err == SL_OK)
-        err = json_is_object(input) ? sl_buf_append_json_value(out, input)
-                                    : sl_buf_append_text(out, "{}");
-    json_decref(input);
+        err = sl_buf_append_arguments(out, &call->arguments);
     return err == SL_OK ? sl_buf_append_char(out, '}') : err;
 }
 

@@ -214,17 +214,13 @@ static enum sl_err append_head(struct sl_slice model, struct sl_buf *out)
 
 static enum sl_err append_call(const struct sl_tool_call *call, struct sl_buf *out)
 {
-    json_t *arguments = json_loadb(call->arguments.data != NULL ? call->arguments.data : "",
-                                   call->arguments.len, 0, NULL);
     enum sl_err err = sl_buf_append_text(out, "{\"function\":{\"name\":");
     if (err == SL_OK)
         err = sl_buf_append_json(out, sl_buf_slice(&call->name));
     if (err == SL_OK)
         err = sl_buf_append_text(out, ",\"arguments\":");
     if (err == SL_OK)
-        err = json_is_object(arguments) ? sl_buf_append_json_value(out, arguments)
-                                        : sl_buf_append_text(out, "{}");
-    json_decref(arguments);
+        err = sl_buf_append_arguments(out, &call->arguments);
     return err == SL_OK ? sl_buf_append_text(out, "}}") : err;
 }
 

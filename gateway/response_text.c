@@ -43,6 +43,16 @@ enum sl_err sl_buf_append_json_value(struct sl_buf *out, const json_t *value)
     return json_dump_callback(value, append_dump, out, flags) == 0 ? SL_OK : SL_ERR_MEMORY;
 }
 
+enum sl_err sl_buf_append_arguments(struct sl_buf *out, const struct sl_buf *arguments)
+{
+    const char *text = arguments->data != NULL ? arguments->data : "";
+    json_t *object = json_loadb(text, arguments->len, 0, NULL);
+    enum sl_err err = json_is_object(object) ? sl_buf_append_json_value(out, object)
+                                             : sl_buf_append_text(out, "{}");
+    json_decref(object);
+    return err;
+}
+
 enum sl_err sl_buf_append_debug(struct sl_request *req, struct sl_buf *out)
 {
     if (!req->parse.wants_debug)
