@@ -49,7 +49,8 @@ static uint32_t group_of(struct sl_label_prior *prior, struct sl_slice prefix)
     return prior->group_count++;
 }
 
-/* Notes the first label in quotes that the token's text holds. */
+/* Notes the first label in quotes that the token's text holds. A name that a colon follows is no
+ * label: the token `"date":"` opens a slot, also where a label is called date. */
 static void read_token(struct sl_label_prior *prior, int32_t token, struct sl_slice text)
 {
     size_t open = 0;
@@ -64,7 +65,8 @@ static void read_token(struct sl_label_prior *prior, int32_t token, struct sl_sl
         size_t end = (size_t)(to - text.data);
         uint32_t label = sl_gate_find_label(
             prior->gate, (struct sl_slice){text.data + begin, end - begin});
-        uint32_t group = label == UINT32_MAX
+        bool is_name = end + 1 < text.len && text.data[end + 1] == ':';
+        uint32_t group = label == UINT32_MAX || is_name
                              ? GROUPS_MAX
                              : group_of(prior, (struct sl_slice){text.data, begin});
         if (group != GROUPS_MAX) {
