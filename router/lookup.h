@@ -18,6 +18,9 @@ enum sl_step sl_lookup_follow(struct sl_request *req);
 bool sl_lookup_stale(struct sl_request *req);
 /* An entry whose prompt says the same in other words; see lookup_similar.c. */
 bool sl_lookup_similar(struct sl_request *req, const struct sl_cache_want *want);
+/* On a worker, before a cloud is asked: an entry whose prompt means the same; see
+ * lookup_similar.c. Keeps the meaning, so that the store stage files the answer under it. */
+bool sl_lookup_meaning(struct sl_request *req, const struct sl_cache_want *want);
 /* The text that a similar request may vary, and everything that it must not. false: a kind of
  * request that is never similar to another. `is_cloud`: of the scrubbed form. */
 bool sl_lookup_similar_text(const struct sl_request *req, bool is_cloud,

@@ -4,13 +4,26 @@
  * no tools and no conversation that could change its meaning. The last user message is the text
  * that may vary; everything else is the scope, which must be equal. The cache's verifier decides,
  * and refuses by default.
+ *
+ * Look-up by meaning (policy: `similar` "semantic") is for requests that would go to a cloud before
+ * the box has answered: forced there, or by the mode of the route. There the local model spends
+ * half a millisecond on the question what is asked, and may save a paid call. For what the box
+ * answers itself it would save nothing, and where the box answered without confidence it has no
+ * meaning that could be trusted.
  */
 #include "cache_keys.h"
 #include "lookup.h"
+#include "lookup_meaning.h"
 #include "measure.h"
 #include "pipeline.h"
 
+#include "sluice/clock.h"
+
+#include <stdio.h>
 #include <string.h>
+
+/* A box so busy that it needs longer for a few tokens should rather let the cloud answer. */
+#define MEANING_MS_MAX 250
 
 static bool is_single_turn(const json_t *chat)
 {
@@ -40,6 +53,8 @@ bool sl_lookup_similar_text(const struct sl_request *req, bool is_cloud,
     if (!is_single_turn(req->parse.chat) || !sl_cache_scope_key(req, is_cloud, &out->scope))
         return false;
     out->text = sl_last_user_text(chat);
+    if (is_cloud)
+        out->meaning = sl_slice_of(req->lookup.meaning);
     return out->text.len > 0;
 }
 
@@ -61,4 +76,48 @@ bool sl_lookup_similar(struct sl_request *req, const struct sl_cache_want *want)
     if (req->lookup.has_local_key && get_similar(req, false, want))
         return true;
     return req->lookup.has_cloud_key && get_similar(req, true, want);
+}
+
+/* ---- by meaning ---- */
+
+static bool goes_to_cloud(struct sl_request *req)
+{
+    sl_measure_again(req);
+    return sl_decide_before(&req->decide.measured, &req->auth.route).side == SL_SIDE_CLOUD;
+}
+
+static struct sl_meaning_model model_of(const struct sl_request *req)
+{
+    const struct sl_router *router = req->router;
+    return (struct sl_meaning_model){.engine = router->config.engine,
+                                     .calibration = router->config.calibration,
+                                     .prior = router->label_prior};
+}
+
+/* The intent of the text that the cloud would see, where the model is sure of it. */
+static bool read_meaning(struct sl_request *req, const struct sl_meaning_model *model)
+{
+    struct sl_cache_similar_text text;
+    struct sl_meaning meaning;
+    uint64_t deadline_ms = sl_monotonic_ms() + MEANING_MS_MAX;
+    if (deadline_ms > req->deadline_ms)
+        deadline_ms = req->deadline_ms;
+    if (!sl_lookup_similar_text(req, true, &text) ||
+        !sl_meaning_read(model, text.text, deadline_ms, &meaning) ||
+        meaning.confidence < req->auth.route.cache.similar_threshold)
+        return false;
+    snprintf(req->lookup.meaning, sizeof req->lookup.meaning, "%s", meaning.intent);
+    return true;
+}
+
+bool sl_lookup_meaning(struct sl_request *req, const struct sl_cache_want *want)
+{
+    const struct sl_meaning_model model = model_of(req);
+    const struct sl_lookup_section *lookup = &req->lookup;
+    bool may_look = lookup->status == SL_CACHE_STATUS_MISS;
+    bool may_store = may_look || lookup->status == SL_CACHE_STATUS_REFRESH;
+    if (req->auth.route.cache.similar != SL_CACHE_SIMILAR_SEMANTIC || !lookup->has_cloud_key ||
+        !may_store || !sl_meaning_is_ready(&model) || !goes_to_cloud(req))
+        return false;
+    return read_meaning(req, &model) && may_look && get_similar(req, true, want);
 }

@@ -5,7 +5,8 @@
  * whoever asks the same with other names and numbers in it). A miss joins or leads the flight of
  * equal requests that are under way.
  *
- * Does not block: the wait of a follower is at the start of stage infer, on a worker.
+ * Does not block: what may (the wait of a follower, the second level, the look-up by meaning) is at
+ * the start of stage infer, on a worker.
  */
 #include "cache_keys.h"
 #include "lookup.h"
@@ -211,6 +212,10 @@ enum sl_step sl_lookup_follow(struct sl_request *req)
         if (landing == SL_CACHE_LEADER_GONE)
             join_flight(req);
     }
-    return look_again(req) ? sl_lookup_serve(req, SL_CACHE_STATUS_HIT, SL_REASON_CACHED)
-                           : SL_STEP_NEXT;
+    if (look_again(req))
+        return sl_lookup_serve(req, SL_CACHE_STATUS_HIT, SL_REASON_CACHED);
+    struct sl_cache_want want = want_of(req, 0);
+    if (sl_lookup_meaning(req, &want))
+        return sl_lookup_serve(req, SL_CACHE_STATUS_SIMILAR, SL_REASON_CACHED);
+    return SL_STEP_NEXT;
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What makes two requests the same, and what keeps a stored answer from being served.
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { chat, policyText, post, scratch, startCloud, startGateway } from './lib.mjs';
+import { build, chat, policyText, post, scratch, startCloud, startGateway, until } from './lib.mjs';
 
 const folder = scratch();
 let cloud, gateway;
@@ -14,7 +15,10 @@ before(async () => {
   cloud = await startCloud(folder);
   gateway = await startGateway(folder, {
     cloud, policy: policyText(cloud, { threshold: 1 }, {
-      routes: [{ name: 'sure', match: { header: { 'x-test': 'local' } }, threshold: 0 }, { name: 'unsure' }],
+      routes: [{ name: 'sure', match: { header: { 'x-test': 'local' } }, threshold: 0 },
+        { name: 'meaning', match: { header: { 'x-test': 'meaning' } }, mode: 'prefer-cloud', cache: { similar: 'semantic', similar_threshold: 0.5 } },
+        { name: 'words', match: { header: { 'x-test': 'words' } }, mode: 'prefer-cloud', cache: { similar: 'lexical' } },
+        { name: 'unsure' }],
     }),
   });
 });
@@ -76,6 +80,78 @@ test('equal requests at the same time are computed once', async () => {
     post(gateway, chat('single flight of gulls', { model: 'cloud/mock-slow-head-400ms' }))));
   assert.deepEqual(new Set(answers.map((answer) => answer.status)), new Set([200]));
   assert.equal(count(), 1);
+});
+
+// The model's calibration decides which wordings are sure enough, so some of them must hit, not each;
+// and the threshold is low, since this is about the walk, not about the model.
+const namings = ['what is your name', 'tell me your name', 'do you have a name', 'what should i call you',
+  'can you tell me your name', 'may i know your name'];
+
+test('a route that looks by meaning serves other wordings of what was paid for', async () => {
+  const headers = { 'x-test': 'meaning', 'x-sluice-debug': 'true' };
+  const answers = [];
+  for (const text of namings) answers.push(await post(gateway, chat(text, { temperature: 0 }), headers));
+  const first = answers[0].json.choices[0].message.content;
+  const similar = answers.filter((answer) => answer.headers.get('x-sluice-cache') === 'similar');
+  assert.equal(answers[0].headers.get('x-sluice-cache'), 'miss');
+  assert.ok(similar.length >= 1, answers.map((answer) => answer.headers.get('x-sluice-cache')).join());
+  for (const answer of similar) {
+    assert.equal(answer.headers.get('x-sluice-route'), 'cache');
+    assert.equal(answer.json.sluice.cache.match, 'meaning');
+    assert.equal(answer.json.choices[0].message.content, first);
+  }
+  for (const text of ['how old are you', 'what is not your name', 'what is your name in 1 word'])
+    assert.equal(await status(chat(text, { temperature: 0 }), headers), 'miss', text);
+});
+
+test('a route that looks by words does not', async () => {
+  for (const content of namings) {
+    const body = { ...chat(content, { temperature: 0 }), messages: [{ role: 'system', content: 'Be brief.' }, { role: 'user', content }] };
+    assert.equal(await status(body, { 'x-test': 'words' }), 'miss', content);
+  }
+});
+
+test('a new policy takes what the old one made; the same one keeps it over a restart', async () => {
+  const place = scratch();
+  const start = (hold) => startGateway(place, { cloud, policy: policyText(cloud, { threshold: 1, stream: { hold_ms: hold } }) });
+  const asked = chat('the tides of kelp row', { temperature: 0 });
+  const ask = async (box) => (await post(box, asked)).headers.get('x-sluice-cache');
+  let box = await start(700);
+  assert.equal(await ask(box), 'miss');
+  await box.stop();
+  box = await start(700);
+  assert.equal(await ask(box), 'hit');
+  writeFileSync(box.policyFile, policyText(cloud, { threshold: 1, stream: { hold_ms: 701 } }));
+  assert.ok(await until(() => /removed/.test(box.log()), 15000), box.log());
+  assert.equal(await ask(box), 'miss');
+  assert.equal(await ask(box), 'hit');
+  await box.stop();
+  box = await start(702);
+  assert.ok(await until(() => /removed/.test(box.log()), 15000), box.log());
+  assert.equal(await ask(box), 'miss');
+  await box.stop();
+});
+
+test('a rotated key leaves every answer readable, and the old one goes', async () => {
+  const place = scratch();
+  const keyFile = join(place, 'cache.key');
+  let box = await startGateway(place, { cloud, policy: policyText(cloud, { threshold: 1 }) });
+  const asked = chat('the keeper of the old key', { temperature: 0 });
+  assert.equal((await post(box, asked)).headers.get('x-sluice-cache'), 'miss');
+  assert.ok(await until(() => existsSync(keyFile)));
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const before = readFileSync(keyFile, 'utf8');
+  const rotated = spawnSync(join(build, 'sluice'), ['cache', 'rotate-key', '--data-dir', place, '--json'], { encoding: 'utf8' });
+  assert.equal(rotated.status, 0, rotated.stderr);
+  assert.equal(JSON.parse(rotated.stdout).entries, 1);
+  const after = readFileSync(keyFile, 'utf8');
+  assert.notEqual(after, before);
+  assert.equal(after.match(/^body /gm).length, 1);
+  assert.equal((await post(box, asked)).headers.get('x-sluice-cache'), 'hit', 'while the gateway runs');
+  await box.stop();
+  box = await startGateway(place, { cloud, policy: policyText(cloud, { threshold: 1 }) });
+  assert.equal((await post(box, asked)).headers.get('x-sluice-cache'), 'hit', 'after a restart');
+  await box.stop();
 });
 
 test('the files of the cache hold no text and no value', async () => {

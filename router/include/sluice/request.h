@@ -151,6 +151,8 @@ enum sl_cache_status {
 
 const char *sl_cache_status_word(enum sl_cache_status status); /* header and metric; "" for NONE */
 
+#define SL_MEANING_BYTES 64
+
 struct sl_lookup_section {
     struct sl_cache_key local_key, cloud_key;
     bool has_local_key, has_cloud_key;
@@ -161,6 +163,7 @@ struct sl_lookup_section {
     struct sl_answer answer;     /* as stored */
     uint64_t saved_microusd;     /* what the stored answer cost when it was paid for */
     const char *match;           /* how a similar hit matched; NULL else */
+    char meaning[SL_MEANING_BYTES]; /* of a text on its way to the cloud: its intent; "" unsure */
     struct sl_cache_flight *flight; /* others may wait for this answer, or this for theirs */
     enum sl_cache_role role;
 };

@@ -22,7 +22,7 @@ struct pair_kind {
     char name[32];
     bool must_hit;
     unsigned pairs;
-    unsigned hits[4]; /* by match */
+    unsigned hits[5]; /* by match */
 };
 
 struct pairs {
