@@ -12,6 +12,7 @@
 #include "front.h"
 #include "keyring.h"
 #include "shared.h"
+#include "vectors.h"
 #include "writer.h"
 
 #include "sluice/log.h"
@@ -32,6 +33,7 @@ void sl_cache_config_init(struct sl_cache_config *config)
         .stale_keep_s = 24 * 3600,
         .retry_s = 30,
         .has_similar = true,
+        .vectors_max = 100000,
         .redis_timeout_ms = 50,
     };
 }
@@ -130,6 +132,9 @@ static enum sl_err open_parts(struct sl_cache *cache, const struct sl_cache_conf
     cache->flights = flights_create();
     if (cache->front == NULL || cache->flights == NULL)
         return sl_error_set(error, SL_ERR_MEMORY, NULL);
+    cache->vectors = vectors_create(config->vectors_max);
+    if (cache->vectors == NULL)
+        return sl_error_set(error, SL_ERR_MEMORY, NULL);
     if (config->path != NULL && cache_is_on(cache) && (cache->writer = writer_start(cache)) == NULL)
         return sl_error_set(error, SL_ERR_MEMORY, NULL);
     if (config->redis_url != NULL && sl_cache_state(cache) != SL_CACHE_OFF_KEY)
@@ -167,6 +172,7 @@ void sl_cache_close(struct sl_cache *cache)
     writer_stop(cache->writer);
     front_free(cache->front);
     flights_free(cache->flights);
+    vectors_free(cache->vectors);
     keyring_free(cache->keyring);
     pthread_rwlock_destroy(&cache->db_lock);
     free((char *)(uintptr_t)cache->config.path);

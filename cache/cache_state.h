@@ -16,6 +16,7 @@ struct flights;
 struct front;
 struct keyring;
 struct shared;
+struct vectors;
 struct writer;
 
 /* Counted in memory and added to the store with the next commit. */
@@ -51,8 +52,10 @@ struct sl_cache {
     struct keyring *keyring;
     struct front *front;
     struct flights *flights;
-    struct writer *writer; /* NULL without a store */
-    struct shared *shared; /* NULL without a second level */
+    struct vectors *vectors;
+    atomic_bool wants_vectors; /* the writer should fill `vectors` from the store */
+    struct writer *writer;     /* NULL without a store */
+    struct shared *shared;     /* NULL without a second level */
     struct cache_metrics metrics;
     atomic_int state;
     _Atomic int64_t now_s; /* the last time a caller told; the writer's idea of now */

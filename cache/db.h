@@ -56,6 +56,10 @@ enum db_outcome db_read_probe(struct db *db, uint64_t signature, int64_t *ids, s
 enum db_outcome db_read_similar(struct db *db, int64_t id, struct sl_cache_key *key,
                                 uint32_t *key_id, struct sl_buf *sealed,
                                 enum sl_cache_state *state);
+/* The newest similar row with an id below `*id`, which is moved to it. */
+enum db_outcome db_read_similar_before(struct db *db, int64_t *id, struct sl_cache_key *key,
+                                       uint32_t *key_id, struct sl_buf *sealed,
+                                       enum sl_cache_state *state);
 /* Oldest first: the first entry of `kind` with an id above `*id`, which is moved to it. */
 enum db_outcome db_read_next(struct db *db, enum sl_cache_kind kind, int64_t *id,
                              struct db_row *row, enum sl_cache_state *state);
@@ -87,7 +91,7 @@ struct db_put {
     struct sl_slice signatures;
     struct sl_slice similar_sealed;
 };
-int db_put(struct db *db, const struct db_put *put);
+int db_put(struct db *db, const struct db_put *put, int64_t *id);
 int db_touch(struct db *db, const struct sl_cache_key *key, uint32_t hits, int64_t now_s);
 int db_count(struct db *db, size_t counter, uint64_t amount);
 /* Each removes at most `entries_max` entries and says how many went. */

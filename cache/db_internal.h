@@ -17,6 +17,7 @@ enum read_statement {
     READ_ID,
     READ_PROBE,
     READ_SIMILAR,
+    READ_SIMILAR_BEFORE,
     READ_NEXT,
     READ_CENSUS,
     READ_COUNTERS,

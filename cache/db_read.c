@@ -17,6 +17,8 @@ const char *const db_read_sql[READ_STATEMENT_COUNT] = {
     [READ_PROBE] = "SELECT id FROM probe WHERE signature=?1 ORDER BY id DESC LIMIT ?2",
     [READ_SIMILAR] = "SELECT e.key, s.key_id, s.sealed FROM similar s JOIN entry e ON e.id=s.id"
                      " WHERE s.id=?1",
+    [READ_SIMILAR_BEFORE] = "SELECT e.key, s.key_id, s.sealed, s.id FROM similar s"
+                            " JOIN entry e ON e.id=s.id WHERE s.id<?1 ORDER BY s.id DESC LIMIT 1",
     [READ_NEXT] = "SELECT " ROW_COLUMNS " FROM entry e JOIN box b ON b.id=e.id"
                   " WHERE e.id>?1 AND e.kind=?2 ORDER BY e.id LIMIT 1",
     [READ_CENSUS] = "SELECT kind, count(*), sum(bytes) FROM entry GROUP BY kind",
@@ -143,6 +145,16 @@ enum db_outcome db_read_probe(struct db *db, uint64_t signature, int64_t *ids, s
     return reader_done(reader, statement, rc, state);
 }
 
+/* The statement stands on a row of similar words. */
+static int take_similar(sqlite3_stmt *statement, struct sl_cache_key *key, uint32_t *key_id,
+                        struct sl_buf *sealed)
+{
+    *key_id = (uint32_t)sqlite3_column_int64(statement, 1);
+    return column_bytes(statement, 0, key->bytes, sizeof key->bytes)
+               ? column_box(statement, 2, sealed)
+               : SQLITE_CORRUPT;
+}
+
 enum db_outcome db_read_similar(struct db *db, int64_t id, struct sl_cache_key *key,
                                 uint32_t *key_id, struct sl_buf *sealed, enum sl_cache_state *state)
 {
@@ -150,11 +162,22 @@ enum db_outcome db_read_similar(struct db *db, int64_t id, struct sl_cache_key *
     sqlite3_stmt *statement = reader->statements[READ_SIMILAR];
     sqlite3_bind_int64(statement, 1, id);
     int rc = sqlite3_step(statement);
+    if (rc == SQLITE_ROW)
+        rc = take_similar(statement, key, key_id, sealed);
+    return reader_done(reader, statement, rc, state);
+}
+
+enum db_outcome db_read_similar_before(struct db *db, int64_t *id, struct sl_cache_key *key,
+                                       uint32_t *key_id, struct sl_buf *sealed,
+                                       enum sl_cache_state *state)
+{
+    struct db_reader *reader = reader_lock(db);
+    sqlite3_stmt *statement = reader->statements[READ_SIMILAR_BEFORE];
+    sqlite3_bind_int64(statement, 1, *id);
+    int rc = sqlite3_step(statement);
     if (rc == SQLITE_ROW) {
-        *key_id = (uint32_t)sqlite3_column_int64(statement, 1);
-        rc = column_bytes(statement, 0, key->bytes, sizeof key->bytes)
-                 ? column_box(statement, 2, sealed)
-                 : SQLITE_CORRUPT;
+        *id = sqlite3_column_int64(statement, 3);
+        rc = take_similar(statement, key, key_id, sealed);
     }
     return reader_done(reader, statement, rc, state);
 }

@@ -383,7 +383,7 @@ static int put_similar(struct db *db, int64_t id, const struct db_put *put)
     return rc;
 }
 
-int db_put(struct db *db, const struct db_put *put)
+int db_put(struct db *db, const struct db_put *put, int64_t *put_id)
 {
     int64_t id;
     uint64_t old_bytes;
@@ -406,6 +406,7 @@ int db_put(struct db *db, const struct db_put *put)
         db->entries += is_new;
         db->bytes = db->bytes - old_bytes + bytes;
     }
+    *put_id = id;
     return rc;
 }
 

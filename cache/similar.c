@@ -37,6 +37,10 @@
 #include <stdlib.h>
 
 #define CANDIDATES_MAX 4 /* newest first, of one signature: entries of one scope and one text */
+#define VECTOR_CANDIDATES_MAX 8
+/* Texts with the same content words lie closer; much below it the scan has more to read. */
+#define VECTOR_COSINE_MIN 0.92f
+#define VECTORS_PER_CALL 512  /* some 10 ms: the writer's puts wait no longer */
 #define HALF_CANDIDATES_MAX 8 /* half of the words is shared by more texts */
 #define MEANING_CANDIDATES_MAX 8
 #define IDS_MAX 8 /* the largest of these */
@@ -51,6 +55,7 @@ enum signature_type {
     SIGNATURE_MEANING,
     SIGNATURE_HALF,
     SIGNATURE_LETTERS,
+    SIGNATURE_VECTOR,
 };
 
 /* ---- signatures ----------------------------------------------------------------------------- */
@@ -114,6 +119,16 @@ static uint64_t meaning_signature(const uint64_t key[2], const struct sl_cache_k
     return siphash(key, input.bytes, input.len + 8);
 }
 
+/* Vectors of two models say nothing about each other: they are of different scopes. */
+static uint64_t vector_scope(const uint64_t key[2], const struct sl_cache_similar_text *text)
+{
+    struct signature_input input;
+    input_start(&input, &text->scope, SIGNATURE_VECTOR, 0, 0);
+    memcpy(input.bytes + input.len, text->vector_model.bytes, sizeof text->vector_model.bytes);
+    uint64_t hash = siphash(key, input.bytes, input.len + sizeof text->vector_model.bytes);
+    return hash != 0 ? hash : 1;
+}
+
 /* A text of one word is filed under its scope alone here, and only the newest few are tried. */
 static bool may_differ(const struct words_view *view, size_t i)
 {
@@ -159,11 +174,17 @@ struct similar_features *similar_features_create(const struct keyring *keyring,
     if (!similar_text_parse(&parsed, text->text))
         goto out;
     size_t len = similar_words_write(keyring_word_key(keyring), &parsed, bytes);
-    features = malloc(sizeof *features + len);
+    features = malloc(sizeof *features + len + WORDS_VECTOR_BYTES_MAX);
     if (features == NULL || !similar_words_read((struct sl_slice){(const char *)bytes, len}, &view))
         goto out;
-    features->words_len = len;
     memcpy(features->words, bytes, len);
+    features->vector.scope = 0;
+    if (text->vector != NULL &&
+        vector_quantize(text->vector, text->vector_len, &features->vector)) {
+        features->vector.scope = vector_scope(keyring_word_key(keyring), text);
+        len = similar_words_add_vector(features->words, len, &features->vector);
+    }
+    features->words_len = len;
     sign(keyring, text, &parsed, &view, features);
 out:
     sl_wipe(parsed.text, sizeof parsed.text);
@@ -262,7 +283,7 @@ static uint8_t *load_words(struct sl_cache *cache, int64_t id, struct sl_cache_k
 }
 
 static enum sl_cache_outcome try_candidate(struct similar_query *query, int64_t id,
-                                           bool has_same_meaning)
+                                           enum similar_basis basis)
 {
     struct words_view stored;
     struct sl_cache_key key;
@@ -270,7 +291,7 @@ static enum sl_cache_outcome try_candidate(struct similar_query *query, int64_t 
     enum sl_cache_match match = SL_CACHE_MATCH_NONE;
     uint8_t *words = load_words(query->cache, id, &key, &len);
     if (words != NULL && similar_words_read((struct sl_slice){(const char *)words, len}, &stored))
-        match = similar_verify(&stored, &query->asked, has_same_meaning);
+        match = similar_verify(&stored, &query->asked, basis);
     free(words);
     if (match == SL_CACHE_MATCH_NONE)
         return SL_CACHE_MISS;
@@ -279,13 +300,26 @@ static enum sl_cache_outcome try_candidate(struct similar_query *query, int64_t 
 }
 
 static enum sl_cache_outcome try_signature(struct similar_query *query, uint64_t wanted,
-                                           size_t ids_max, bool has_same_meaning)
+                                           size_t ids_max, enum similar_basis basis)
 {
     int64_t ids[IDS_MAX];
     size_t count = probe(query->cache, wanted, ids, ids_max);
     enum sl_cache_outcome outcome = SL_CACHE_MISS;
     for (size_t i = 0; i < count && outcome == SL_CACHE_MISS; i++)
-        outcome = try_candidate(query, ids[i], has_same_meaning);
+        outcome = try_candidate(query, ids[i], basis);
+    return outcome;
+}
+
+static enum sl_cache_outcome try_vectors(struct similar_query *query, const struct vector *vector)
+{
+    int64_t ids[VECTOR_CANDIDATES_MAX];
+    enum sl_cache_outcome outcome = SL_CACHE_MISS;
+    if (vectors_expect(query->cache->vectors, vector->len))
+        atomic_store(&query->cache->wants_vectors, true);
+    size_t count =
+        vectors_find(query->cache->vectors, vector, VECTOR_COSINE_MIN, ids, VECTOR_CANDIDATES_MAX);
+    for (size_t i = 0; i < count && outcome == SL_CACHE_MISS; i++)
+        outcome = try_candidate(query, ids[i], SIMILAR_BY_VECTOR);
     return outcome;
 }
 
@@ -301,8 +335,11 @@ static enum sl_cache_outcome look_up(struct similar_query *query,
         size_t ids_max = is_meaning        ? MEANING_CANDIDATES_MAX
                          : i < plain_count ? CANDIDATES_MAX
                                            : HALF_CANDIDATES_MAX;
-        outcome = try_signature(query, features->signatures[i], ids_max, is_meaning);
+        outcome = try_signature(query, features->signatures[i], ids_max,
+                                is_meaning ? SIMILAR_BY_MEANING : SIMILAR_BY_WORDS);
     }
+    if (outcome == SL_CACHE_MISS && features->vector.scope != 0)
+        outcome = try_vectors(query, &features->vector);
     return outcome;
 }
 
@@ -335,6 +372,52 @@ enum sl_cache_outcome sl_cache_similar(struct sl_cache *cache,
 
 const char *sl_cache_match_name(enum sl_cache_match match)
 {
-    static const char *const names[] = {"none", "surface", "typo", "meaning"};
+    static const char *const names[] = {"none", "surface", "typo", "meaning", "content"};
     return names[match];
+}
+
+/* ---- embeddings in memory ------------------------------------------------------------------- */
+
+void similar_file_vector(struct sl_cache *cache, int64_t id,
+                         const struct similar_features *features)
+{
+    if (features == NULL || features->vector.scope == 0)
+        return;
+    if (vectors_expect(cache->vectors, features->vector.len))
+        atomic_store(&cache->wants_vectors, true);
+    vectors_add(cache->vectors, id, &features->vector);
+}
+
+static void load_vector(struct sl_cache *cache, int64_t id, const struct sl_cache_key *key,
+                        uint32_t key_id, struct sl_slice sealed)
+{
+    struct words_view view;
+    struct vector vector;
+    size_t len = 0;
+    uint8_t *words = similar_open(cache->keyring, key, key_id, sealed, &len);
+    if (words != NULL && similar_words_read((struct sl_slice){(const char *)words, len}, &view) &&
+        similar_words_vector(&view, &vector))
+        vectors_add(cache->vectors, id, &vector);
+    free(words);
+}
+
+bool similar_load_vectors(struct sl_cache *cache, int64_t *before)
+{
+    for (unsigned i = 0; i < VECTORS_PER_CALL; i++) {
+        struct sl_cache_key key;
+        struct sl_buf sealed = {0};
+        uint32_t key_id;
+        enum sl_cache_state state;
+        bool has_room = vectors_count(cache->vectors) < cache->config.vectors_max;
+        enum db_outcome outcome =
+            has_room && cache->db != NULL
+                ? db_read_similar_before(cache->db, before, &key, &key_id, &sealed, &state)
+                : DB_ABSENT;
+        if (outcome == DB_FOUND)
+            load_vector(cache, *before, &key, key_id, sl_buf_slice(&sealed));
+        sl_buf_clear(&sealed);
+        if (outcome != DB_FOUND)
+            return false;
+    }
+    return true;
 }

@@ -15,9 +15,15 @@
  *     is how fingers slip. On the 931 typos of the reference data that rule gains 4 points and
  *     costs no false hit.
  * Or two words were run together, or one torn apart, and the long form is no word ("alarmclock",
- * but not "everyday"). Meaning: the caller vouches that both ask for the same; what the words name
- * must still agree: numbers, units, placeholders in order, the count of negations, names and terms
- * that are no known words, and no opposite sides of a pair.
+ * but not "everyday").
+ *
+ * Content: an embedding model finds the texts close. Only articles and forms of "be" and "do" may
+ * then differ, and what stands at the start may stand at the end ("tomorrow in york what is the
+ * weather"): the other words are the same, in the same order up to that one turn.
+ *
+ * Meaning: the caller vouches that both ask for the same; what the words name must still agree:
+ * numbers, units, placeholders in order, the count of negations, names and terms that are no known
+ * words, and no opposite sides of a pair.
  *
  * Pure; any thread.
  */
@@ -210,14 +216,57 @@ static bool may_mean_the_same(const struct words_view *a, const struct words_vie
            !contradict(b, a) && agree_on_names(a, b) && agree_on_names(b, a);
 }
 
+/* ---- content -------------------------------------------------------------------------------- */
+
+#define CONTENT_WORDS_MIN 3 /* with fewer, one word that is left out is a third of the text */
+#define TURN_WORDS_MIN 4    /* of fewer words, a turn may change who does what to whom */
+
+static size_t content_of(const struct words_view *view, uint64_t hashes[TEXT_WORDS_MAX])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < view->count; i++)
+        if ((view->words[i].flags & WORD_IS_FUNCTION) == 0)
+            hashes[count++] = view->words[i].hash;
+    return count;
+}
+
+static bool is_turned(const uint64_t *a, const uint64_t *b, size_t count, size_t by)
+{
+    for (size_t i = 0; i < count; i++)
+        if (a[i] != b[(i + by) % count])
+            return false;
+    return true;
+}
+
+static bool agree_on_content(const struct words_view *a, const struct words_view *b)
+{
+    uint64_t a_words[TEXT_WORDS_MAX];
+    uint64_t b_words[TEXT_WORDS_MAX];
+    size_t count = content_of(a, a_words);
+    if (count != content_of(b, b_words) || count < CONTENT_WORDS_MIN ||
+        a->polite_typos + b->polite_typos > 0)
+        return false;
+    size_t turns = count >= TURN_WORDS_MIN ? count : 1;
+    for (size_t by = 0; by < turns; by++)
+        if (is_turned(a_words, b_words, count, by))
+            return agree_on(a, b, WORD_NUMBER) && agree_on(a, b, WORD_PLACEHOLDER);
+    return false;
+}
+
+/* ---- all ------------------------------------------------------------------------------------ */
+
 enum sl_cache_match similar_verify(const struct words_view *stored, const struct words_view *asked,
-                                   bool has_same_meaning)
+                                   enum similar_basis basis)
 {
     enum sl_cache_match match = match_words(stored, asked);
     if (match == SL_CACHE_MATCH_NONE &&
         (differ_by_a_blank(stored, asked) || differ_by_a_blank(asked, stored)))
         match = SL_CACHE_MATCH_TYPO;
-    if (match == SL_CACHE_MATCH_NONE && has_same_meaning && may_mean_the_same(stored, asked))
+    if (match == SL_CACHE_MATCH_NONE && basis == SIMILAR_BY_VECTOR &&
+        agree_on_content(stored, asked))
+        return SL_CACHE_MATCH_CONTENT;
+    if (match == SL_CACHE_MATCH_NONE && basis == SIMILAR_BY_MEANING &&
+        may_mean_the_same(stored, asked))
         return SL_CACHE_MATCH_MEANING;
     return match;
 }

@@ -73,6 +73,17 @@ static bool is_strange(struct sl_slice word, enum word_class class)
     return class == WORD_PLAIN && !is_short && !known_words_has((struct sl_slice){word.data, len});
 }
 
+/* Words that say how a sentence is built and hardly what it asks. No prepositions, pronouns, tenses
+ * or question words: those do. */
+static bool is_function(struct sl_slice word)
+{
+    static const char *const words[] = {"a", "an", "the", "is", "are", "am", "be", "do", "does"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (sl_slice_equal_text(word, words[i]))
+            return true;
+    return false;
+}
+
 /* `next` is empty for the last word. */
 static uint8_t *put_word(const uint64_t key[2], struct sl_slice word, struct sl_slice next,
                          uint8_t *at)
@@ -88,7 +99,8 @@ static uint8_t *put_word(const uint64_t key[2], struct sl_slice word, struct sl_
     *at++ = (uint8_t) class;
     *at++ = detail;
     *at++ =
-        (uint8_t)((is_known ? WORD_IS_KNOWN : 0) | (is_strange(word, class) ? WORD_IS_STRANGE : 0));
+        (uint8_t)((is_known ? WORD_IS_KNOWN : 0) | (is_strange(word, class) ? WORD_IS_STRANGE : 0) |
+                  (is_function(word) ? WORD_IS_FUNCTION : 0));
     *at++ = (uint8_t)letters;
     return put_deletions(key, word, letters, at);
 }
@@ -103,7 +115,16 @@ size_t similar_words_write(const uint64_t key[2], const struct similar_text *tex
     for (size_t i = 0; i < text->word_count; i++)
         at = put_word(key, text->words[i],
                       i + 1 < text->word_count ? text->words[i + 1] : (struct sl_slice){"", 0}, at);
+    at = put_u64(at, 0, 2);
     return (size_t)(at - out);
+}
+
+size_t similar_words_add_vector(uint8_t *words, size_t len, const struct vector *vector)
+{
+    uint8_t *at = put_u64(words + len - 2, vector->len, 2);
+    at = put_u64(at, vector->scope, 8);
+    memcpy(at, vector->elements, vector->len);
+    return len + 8 + vector->len;
 }
 
 static uint64_t get_number(const uint8_t *at, unsigned size)
@@ -143,5 +164,19 @@ bool similar_words_read(struct sl_slice bytes, struct words_view *view)
                                    .deletions = at + WORD_HEAD_BYTES};
         at += WORD_HEAD_BYTES + 4 * word->letters;
     }
-    return at == end;
+    if (end - at < 2)
+        return false;
+    size_t elements = (size_t)get_number(at, 2);
+    view->vector = (struct sl_slice){(const char *)at + 2, elements > 0 ? 8 + elements : 0};
+    return elements <= VECTOR_LEN_MAX && (size_t)(end - at) == 2 + view->vector.len;
+}
+
+bool similar_words_vector(const struct words_view *view, struct vector *out)
+{
+    if (view->vector.len == 0)
+        return false;
+    out->len = (uint32_t)(view->vector.len - 8);
+    out->scope = get_number((const uint8_t *)view->vector.data, 8);
+    memcpy(out->elements, view->vector.data + 8, out->len);
+    return true;
 }

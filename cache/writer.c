@@ -22,6 +22,7 @@
 #include "db.h"
 #include "front.h"
 #include "similar.h"
+#include "vectors.h"
 #include "writer_internal.h"
 
 #include "sluice/clock.h"
@@ -93,7 +94,7 @@ void writer_touch(struct writer *writer, struct record *record)
 
 /* ---- one group ------------------------------------------------------------------------------ */
 
-static int write_put(struct writer *writer, const struct writer_item *item)
+static int write_put(struct writer *writer, const struct writer_item *item, int64_t *id)
 {
     struct keyring *keyring = writer->cache->keyring;
     struct db_put put = {.label = &item->record->label, .key_id = keyring_body_id(keyring)};
@@ -114,16 +115,16 @@ static int write_put(struct writer *writer, const struct writer_item *item)
         put.signatures = (struct sl_slice){(const char *)signatures, 8 * features->signature_count};
     }
     if (sealed != NULL && (item->features == NULL || words != NULL))
-        rc = db_put(writer->db, &put);
+        rc = db_put(writer->db, &put, id);
     free(sealed);
     free(words);
     return rc;
 }
 
-static int write_item(struct writer *writer, const struct writer_item *item)
+static int write_item(struct writer *writer, const struct writer_item *item, int64_t *id)
 {
     if (item->kind == WRITER_PUT)
-        return write_put(writer, item);
+        return write_put(writer, item, id);
     struct record *record = item->record;
     atomic_store(&record->is_touch_queued, false);
     uint32_t hits = atomic_exchange(&record->hits_pending, 0);
@@ -299,6 +300,7 @@ static void notice_others(struct writer *writer)
         if (keyring_body_id(writer->cache->keyring) != key_id)
             finish_rotation(writer);
         front_remove(writer->cache->front, NULL, NULL);
+        writer_reload_vectors(writer);
         publish_sums(writer);
     }
 }
@@ -310,6 +312,26 @@ static void idle(struct writer *writer)
         rc = writer_commit(writer);
     if (rc != DB_FINE)
         writer_fail(writer, rc);
+}
+
+/* ---- embeddings ----------------------------------------------------------------------------- */
+
+void writer_reload_vectors(struct writer *writer)
+{
+    if (vectors_clear(writer->cache->vectors))
+        atomic_store(&writer->cache->wants_vectors, true);
+}
+
+/* A part of what is to be loaded, between two groups. */
+static void load_vectors(struct writer *writer)
+{
+    if (atomic_exchange(&writer->cache->wants_vectors, false)) {
+        writer->vectors_before = INT64_MAX;
+        writer->is_loading = true;
+    }
+    if (writer->is_loading)
+        writer->is_loading =
+            writer->db != NULL && similar_load_vectors(writer->cache, &writer->vectors_before);
 }
 
 /* ---- the loop ------------------------------------------------------------------------------- */
@@ -351,10 +373,14 @@ static int write_group(struct writer *writer)
         return DB_FINE;
     int rc = db_begin(writer->db);
     for (size_t i = 0; i < writer->group_count && rc == DB_FINE; i++)
-        rc = write_item(writer, writer->group[i]);
+        rc = write_item(writer, writer->group[i], &writer->group_ids[i]);
     if (rc == DB_FINE)
-        return writer_commit(writer);
-    db_rollback(writer->db);
+        rc = writer_commit(writer); /* rolls back where it fails */
+    else
+        db_rollback(writer->db);
+    for (size_t i = 0; i < writer->group_count && rc == DB_FINE; i++)
+        if (writer->group[i]->kind == WRITER_PUT)
+            similar_file_vector(writer->cache, writer->group_ids[i], writer->group[i]->features);
     return rc;
 }
 
@@ -393,7 +419,8 @@ static void *writer_main(void *context)
         finish_rotation(writer);
     for (;;) {
         void *item;
-        uint64_t wait_ms = writer->is_behind ? 0 : IDLE_MS;
+        load_vectors(writer);
+        uint64_t wait_ms = writer->is_behind || writer->is_loading ? 0 : IDLE_MS;
         enum sl_queue_outcome outcome =
             sl_queue_pop(writer->queue, sl_monotonic_ms() + wait_ms, &item);
         if (outcome == SL_QUEUE_CLOSED)
@@ -424,14 +451,16 @@ struct writer *writer_start(struct sl_cache *cache)
     writer->cache = cache;
     writer->puts_max = cache->config.queue_max;
     writer->group = calloc(GROUP_MAX, sizeof(struct writer_item *));
+    writer->group_ids = calloc(GROUP_MAX, sizeof *writer->group_ids);
     writer->queue = sl_queue_create((size_t)cache->config.queue_max + JOB_ROOM);
     open_store(writer);
-    if (writer->group != NULL && writer->queue != NULL &&
+    if (writer->group != NULL && writer->group_ids != NULL && writer->queue != NULL &&
         pthread_create(&writer->thread, NULL, writer_main, writer) == 0)
         return writer;
     writer_close_store(writer);
     sl_queue_free(writer->queue);
     free(writer->group);
+    free(writer->group_ids);
     free(writer);
     return NULL;
 }
@@ -445,5 +474,6 @@ void writer_stop(struct writer *writer)
     writer_close_store(writer);
     sl_queue_free(writer->queue);
     free(writer->group);
+    free(writer->group_ids);
     free(writer);
 }

@@ -33,7 +33,10 @@ struct writer {
     struct db *db; /* the same as cache->db, which others may only read under the lock */
     struct writer_item **group;
     size_t group_count;
-    bool is_behind; /* more to expire or evict than one group may */
+    int64_t vectors_before; /* embeddings of older entries are still to be loaded */
+    bool is_loading;        /* embeddings */
+    int64_t *group_ids;     /* of the group's puts, for their embeddings */
+    bool is_behind;         /* more to expire or evict than one group may */
     uint64_t retry_ms;
     uint64_t noticed_ms;
     uint64_t counters_written[COUNTER_COUNT];
@@ -46,6 +49,8 @@ void writer_fail(struct writer *writer, int rc);
 void writer_close_store(struct writer *writer);
 /* Seals what is still under an old body key anew and forgets that key. */
 enum sl_err writer_reseal_all(struct writer *writer, struct sl_error *error) SL_MUST_CHECK;
+/* Empties the index of embeddings and fills it again from the store, bit by bit. */
+void writer_reload_vectors(struct writer *writer);
 /* Runs a job and tells its waiter. */
 void writer_run_job(struct writer *writer, struct writer_item *item);
 

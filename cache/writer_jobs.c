@@ -95,6 +95,7 @@ static enum sl_err run_purge(struct writer *writer, struct job *job)
         job->purged += removed;
     } while (removed == PURGE_PER_COMMIT && !job->filter->everything);
     front_remove(writer->cache->front, match_record, &tags); /* what was read meanwhile */
+    writer_reload_vectors(writer);
     if (job->filter->not_made_from == NULL)
         shared_purge(writer->cache->shared, &tags);
     sl_series_add(writer->cache->metrics.evicted_purged, (double)job->purged);

@@ -62,11 +62,13 @@ struct sl_cache_config {
     uint32_t stale_keep_s;     /* how long past its end an entry is kept for stale_max_s */
     uint32_t retry_s;      /* a store that is off for a passing reason is tried again; 0: never */
     bool has_similar;      /* keep and use the index of similar prompts (needs a path) */
+    uint32_t vectors_max;  /* embeddings kept in memory for it: some 400 bytes each */
     const char *redis_url; /* redis://[user:password@]host[:port][/db] or unix:///path; or NULL */
     uint32_t redis_timeout_ms; /* connect and each command */
 };
 
-/* Fills in the defaults: 256 MiB, 200,000 entries, 32 MiB front, similar on, no second level. */
+/* Fills in the defaults: 256 MiB, 200,000 entries, 32 MiB front, similar on, 100,000 embeddings (memory is
+ * taken as they come), no second level. */
 void sl_cache_config_init(struct sl_cache_config *config);
 
 /* Blocking (a few milliseconds, at most check_ms_max more). Strings are copied. A store that can't
@@ -212,6 +214,13 @@ struct sl_cache_similar_text {
     struct sl_cache_key scope;
     struct sl_slice text;
     struct sl_slice meaning;
+    /* An embedding of the text, or NULL, and the digest of the model that made it. Borrowed. Where
+     * the words differ, texts whose embeddings are close match when only articles and forms of "be"
+     * and "do" do, or one part moved from the start to the end. Longer ones than 1,024 elements are
+     * not used. */
+    const float *vector;
+    size_t vector_len;
+    struct sl_cache_digest vector_model;
 };
 
 enum sl_cache_match {
@@ -219,6 +228,7 @@ enum sl_cache_match {
     SL_CACHE_MATCH_SURFACE, /* same words after normalisation */
     SL_CACHE_MATCH_TYPO,    /* one word within one edit, two in longer texts, or one blank */
     SL_CACHE_MATCH_MEANING, /* same meaning, nothing that contradicts */
+    SL_CACHE_MATCH_CONTENT, /* close embeddings, the same words but for articles and the like */
 };
 const char *sl_cache_match_name(enum sl_cache_match match);
 
