@@ -129,7 +129,7 @@ def check_accuracy(args):
         file = os.path.join(args.data, name + ".jsonl")
         before, after = figures(args, args.f32, file), figures(args, args.quantized, file)
         for title, a, b in zip((name, name + ", slot F1"), before, after):
-            if a is None or b is None:
+            if not a or b is None:  # the set has no slots
                 continue
             is_fine = is_fine and a - b <= LOSS_MAX
             print(f"{title:22s} {100 * a:7.2f} % {100 * b:8.2f} % {100 * (a - b):+6.2f} points")

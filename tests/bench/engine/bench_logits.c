@@ -45,6 +45,7 @@ static void open_parts(struct parts *parts, const char *path)
     parts->pool = sl_pool_create(1);
     if (parts->pool == NULL)
         exit(1);
+    sl_model_pack(parts->model, parts->pool); /* as the engine does */
     parts->pages = calloc(sl_kv_pages_for(CONTEXT), sizeof *parts->pages);
     if (parts->pages == NULL)
         exit(1);
