@@ -224,7 +224,7 @@ void pii_find_url(struct pii_scan *scan, size_t at)
     domain = read_domain(scan, host);
     bool is_web = scan->text[at] == ':' &&
                   (pii_word_at(scan, start, "http") || pii_word_at(scan, start, "ftp"));
-    bool is_numeric = read_ipv4(scan, host) > host || scan->text[host] == '[';
+    bool is_numeric = read_ipv4(scan, host) > host || pii_at(scan, host) == '[';
     if (end <= host || (scan->text[at] != ':' && domain.labels < 3) ||
         (domain.labels < 2 && !(is_web && is_numeric)))
         return;
