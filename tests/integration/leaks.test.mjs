@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { metric, policyText, post, readStream, scratch, startCloud, startGateway, until } from './lib.mjs';
+import { longestLocal, metric, policyText, post, readStream, scratch, startCloud, startGateway, until } from './lib.mjs';
 
 const planted = {
   EMAIL: 'anna.berg@example.org', PHONE: '+1 415 555 0132', CARD: '4111 1111 1111 1111', IBAN: 'DE89 3704 0044 0532 0130 00',
@@ -52,7 +52,19 @@ const paths = {
   hedged: { targets: [{ provider: 'hedged', model: 'mock-echo' }, { provider: 'other', model: 'mock-echo' }], asks: 2, hedged: true, only: 'streamed' },
 };
 
+// Long local answers: time to ask the cloud while they are made.
+const candidates = [
+  `Angela Merkel met Barack Obama and Emmanuel Macron in Berlin , Paris and London before they flew to New York . Copy to ${planted.EMAIL}`,
+  `Leicestershire beat Somerset by 39 runs at Grace Road , England , said Phil Simmons . Account ${planted.IBAN} , copy to ${planted.EMAIL}`,
+  `Japan , China , Syria and Uzbekistan play in Abu Dhabi and Dubai , reported Reuters . ${secret}`,
+].map((text) => ({ model: 'auto', stream: true, messages: [{ role: 'system', content: 'Extract the named entities.' }, { role: 'user', content: text }] }));
+let entities;
+
 before(async () => {
+  const longest = await longestLocal(candidates);
+  assert.ok(longest.tokens >= 8, `${longest.tokens} tokens are too few to ask meanwhile`);
+  entities = longest.body;
+  const above = Math.min(0.999, longest.score + 0.02); // what the answer nearly reaches
   cloud = await startCloud(folder);
   const provider = {
     kind: 'openai', base_url: cloud.url, key_env: 'SLUICE_CLOUD_KEY', model: 'mock-echo', timeouts: { first_token_ms: 4000, idle_ms: 4000, whole_ms: 4000 },
@@ -70,7 +82,7 @@ before(async () => {
       })),
       { name: 'cached', match: { header: { 'x-path': 'cached' } }, threshold: 1, cloud: { targets: one('mock-echo') } },
       { name: 'shadow', match: { header: { 'x-path': 'shadow' } }, threshold: 0, cloud: { shadow_share: 1, targets: one('mock-echo') } },
-      { name: 'speculative', match: { header: { 'x-path': 'speculative' } }, threshold: 0.99, cache: { enabled: false }, stream: { hold_tokens: 100000, hold_ms: 600000 },
+      { name: 'speculative', match: { header: { 'x-path': 'speculative' } }, threshold: above, cache: { enabled: false }, stream: { hold_tokens: 100000, hold_ms: 600000 },
         cloud: { speculative: true, speculative_margin: 1, speculative_share_max: 1, targets: one('mock-echo') } },
       { name: 'kept', match: { header: { 'x-path': 'kept' } }, mode: 'prefer-cloud', pii: { default: 'keep_local' } },
       { name: 'blocked', match: { header: { 'x-path': 'blocked' } }, mode: 'prefer-cloud', pii: { default: 'block' } },
@@ -125,10 +137,7 @@ test('shadow', async () => {
 });
 
 test('speculative', async () => {
-  // Some 50 local tokens: time to ask while they are made.
-  const text = 'Angela Merkel met Barack Obama and Emmanuel Macron in Berlin , Paris and London before they flew to New York with Siemens . ' + secret;
-  const answer = await post(gateway, { model: 'auto', stream: true,
-    messages: [{ role: 'system', content: 'Extract the named entities.' }, { role: 'user', content: text }] }, { 'x-path': 'speculative' });
+  const answer = await post(gateway, entities, { 'x-path': 'speculative' });
   assert.equal(answer.headers.get('x-sluice-route'), 'cloud', answer.text);
   assert.ok(readStream(answer.text).content.includes(planted.EMAIL));
   assert.equal(await metric(gateway, 'sluice_speculations_total', { result: 'used' }), 1);

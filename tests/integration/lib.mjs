@@ -135,6 +135,21 @@ export async function post(gateway, body, headers = {}, path = '/v1/chat/complet
   return { status: response.status, headers: response.headers, text, json };
 }
 
+// Of these bodies the one with the longest local answer, and the score of that answer: what tests of
+// streams are made from, so that they do not depend on which model is shipped.
+export async function longestLocal(bodies) {
+  const terms = { mode: 'local-only', context_tokens_max: 0, cache: { enabled: false } };
+  const gateway = await startGateway(scratch(), { policy: policyText(undefined, terms) });
+  let longest = { tokens: 0 };
+  for (const body of bodies) {
+    const answer = await post(gateway, { ...body, stream: false });
+    const tokens = answer.json.usage.completion_tokens;
+    if (tokens > longest.tokens) longest = { body, tokens, score: Number(answer.headers.get('x-sluice-confidence')) };
+  }
+  await gateway.stop();
+  return longest;
+}
+
 export function chat(content, more = {}) {
   return { model: 'auto', messages: [{ role: 'user', content }], ...more };
 }
