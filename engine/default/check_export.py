@@ -58,9 +58,9 @@ def run_tool(command, texts, vocab):
 def build_peer(tree, folder):
     program = os.path.join(folder, "peer_logits")
     libraries = os.path.join(tree, "build", "bin")
-    subprocess.run(["c++", "-std=c++17", "-O1", "-I", os.path.join(tree, "include"), "-I",
+    subprocess.run(["cc", "-std=c11", "-O1", "-I", os.path.join(tree, "include"), "-I",
                     os.path.join(tree, "ggml", "include"), "-o", program,
-                    os.path.join(HERE, "../../tests/bench/engine/peer_logits.cpp"), "-L", libraries,
+                    os.path.join(HERE, "../../tests/bench/engine/peer_logits.c"), "-L", libraries,
                     "-lllama", "-lggml", "-lggml-base", f"-Wl,-rpath,{libraries}"], check=True)
     return program
 

@@ -5,7 +5,7 @@
  *     bench_logits MODEL.gguf OUT.f32 < TEXTS
  *
  * Reads a text a line, tokens spelled in it taken as such; prints its ids, a line each; writes the
- * logits behind its last token to OUT.f32 as (text, vocab) floats. peer_logits.cpp does the same
+ * logits behind its last token to OUT.f32 as (text, vocab) floats. peer_logits.c does the same
  * with the reference implementation, and engine/default/check_export.py compares the two.
  */
 #include "forward.h"
