@@ -9,7 +9,8 @@
  * the box has answered: forced there, or by the mode of the route. There the local model spends
  * half a millisecond on the question what is asked, and may save a paid call. For what the box
  * answers itself it would save nothing, and where the box answered without confidence it has no
- * meaning that could be trusted.
+ * meaning that could be trusted. A box that runs an embedding model instead, which answers nothing,
+ * looks for close texts with it at the same place.
  */
 #include "cache_keys.h"
 #include "lookup.h"
@@ -42,6 +43,17 @@ static bool is_single_turn(const json_t *chat)
     return users == 1 && json_object_get(chat, "tools") == NULL;
 }
 
+static void add_vector(const struct sl_request *req, struct sl_cache_similar_text *out)
+{
+    if (req->lookup.vector == NULL)
+        return;
+    const struct sl_model_info *model = sl_engine_info(req->router->config.engine);
+    out->vector = req->lookup.vector;
+    out->vector_len = model->embedding_size;
+    out->vector_model =
+        sl_cache_digest_of((struct sl_slice){(const char *)model->digest, sizeof model->digest});
+}
+
 bool sl_lookup_similar_text(const struct sl_request *req, bool is_cloud,
                             struct sl_cache_similar_text *out)
 {
@@ -53,8 +65,10 @@ bool sl_lookup_similar_text(const struct sl_request *req, bool is_cloud,
     if (!is_single_turn(req->parse.chat) || !sl_cache_scope_key(req, is_cloud, &out->scope))
         return false;
     out->text = sl_last_user_text(chat);
-    if (is_cloud)
+    if (is_cloud) {
         out->meaning = sl_slice_of(req->lookup.meaning);
+        add_vector(req, out);
+    }
     return out->text.len > 0;
 }
 
@@ -110,6 +124,30 @@ static bool read_meaning(struct sl_request *req, const struct sl_meaning_model *
     return true;
 }
 
+/* Only a model that is made for it: what a decoder's last layer says of a text is poor, and a
+ * second pass through it dear. */
+static bool can_embed(const struct sl_engine *engine)
+{
+    const struct sl_model_info *model = engine != NULL ? sl_engine_info(engine) : NULL;
+    return model != NULL && model->can_embed && !model->can_generate;
+}
+
+/* The embedding of the text that the cloud would see. */
+static bool read_vector(struct sl_request *req)
+{
+    struct sl_engine *engine = req->router->config.engine;
+    struct sl_cache_similar_text text;
+    uint32_t tokens;
+    if (!sl_lookup_similar_text(req, true, &text))
+        return false;
+    float *vector =
+        sl_arena_alloc(req->arena, sl_engine_info(engine)->embedding_size * sizeof *vector);
+    if (vector == NULL || sl_engine_embed(engine, text.text, vector, &tokens, NULL) != SL_OK)
+        return false;
+    req->lookup.vector = vector;
+    return true;
+}
+
 bool sl_lookup_meaning(struct sl_request *req, const struct sl_cache_want *want)
 {
     const struct sl_meaning_model model = model_of(req);
@@ -117,7 +155,9 @@ bool sl_lookup_meaning(struct sl_request *req, const struct sl_cache_want *want)
     bool may_look = lookup->status == SL_CACHE_STATUS_MISS;
     bool may_store = may_look || lookup->status == SL_CACHE_STATUS_REFRESH;
     if (req->auth.route.cache.similar != SL_CACHE_SIMILAR_SEMANTIC || !lookup->has_cloud_key ||
-        !may_store || !sl_meaning_is_ready(&model) || !goes_to_cloud(req))
+        !may_store || !(sl_meaning_is_ready(&model) || can_embed(model.engine)) ||
+        !goes_to_cloud(req))
         return false;
-    return read_meaning(req, &model) && may_look && get_similar(req, true, want);
+    bool is_read = can_embed(model.engine) ? read_vector(req) : read_meaning(req, &model);
+    return is_read && may_look && get_similar(req, true, want);
 }

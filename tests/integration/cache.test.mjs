@@ -111,6 +111,30 @@ test('a route that looks by words does not', async () => {
   }
 });
 
+const encoder = join(process.env.SLUICE_REFERENCE ?? join(import.meta.dirname, '..', '..', '..', 'shared', 'reference'),
+  'engine', 'models', 'bert-mean', 'bert-mean-Q8_0.gguf');
+
+test('a box with an embedding model finds close texts', { skip: !existsSync(encoder) && 'no reference data' }, async () => {
+  const place = scratch();
+  const terms = { mode: 'prefer-cloud', cache: { similar: 'semantic' } };
+  const start = () => startGateway(place, { cloud, model: encoder, policy: policyText(cloud, terms) });
+  const ask = async (box, text) => {
+    const answer = await post(box, chat(text, { temperature: 0 }), { 'x-sluice-debug': 'true' });
+    return `${answer.headers.get('x-sluice-cache')} ${answer.json.sluice?.cache?.match ?? ''}`.trim();
+  };
+  let box = await start();
+  assert.equal(await ask(box, 'what is the name of the largest lake in the north'), 'miss');
+  await new Promise((resolve) => setTimeout(resolve, 300)); // an embedding is found once it is committed
+  assert.equal(await ask(box, 'what is the name of largest lake in the north'), 'similar content');
+  assert.equal(await ask(box, 'what is the name of smallest lake in the north'), 'miss');
+  await box.stop();
+  box = await start();
+  assert.equal(await ask(box, 'where is the mouth of the longest river'), 'miss'); // the index is filled behind it
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  assert.equal(await ask(box, 'what is name of the largest lake in the north'), 'similar content');
+  await box.stop();
+});
+
 test('a new policy takes what the old one made; the same one keeps it over a restart', async () => {
   const place = scratch();
   const start = (hold) => startGateway(place, { cloud, policy: policyText(cloud, { threshold: 1, stream: { hold_ms: hold } }) });

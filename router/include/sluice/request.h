@@ -164,6 +164,7 @@ struct sl_lookup_section {
     uint64_t saved_microusd;     /* what the stored answer cost when it was paid for */
     const char *match;           /* how a similar hit matched; NULL else */
     char meaning[SL_MEANING_BYTES]; /* of a text on its way to the cloud: its intent; "" unsure */
+    float *vector;               /* of the same text, by an embedding model, in the arena; or NULL */
     struct sl_cache_flight *flight; /* others may wait for this answer, or this for theirs */
     enum sl_cache_role role;
 };
