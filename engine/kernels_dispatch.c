@@ -20,6 +20,9 @@
 #ifndef HWCAP_ASIMDDP
 #define HWCAP_ASIMDDP (1ul << 20)
 #endif
+#ifndef HWCAP2_I8MM
+#define HWCAP2_I8MM (1ul << 13)
+#endif
 #endif
 
 #define TABLES_MAX 5
@@ -60,6 +63,9 @@ static bool cpu_runs(const struct sl_kernels *kernels)
 #elif defined(__aarch64__)
     if (kernels == &sl_kernels_neon)
         return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+    if (kernels == &sl_kernels_i8mm)
+        return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0 &&
+               (getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0;
 #endif
     return kernels == &sl_kernels_ref;
 }
@@ -73,6 +79,7 @@ static const struct sl_kernels *const built[] = {
     &sl_kernels_avx512,
 #elif defined(__aarch64__)
     &sl_kernels_neon,
+    &sl_kernels_i8mm,
 #endif
 };
 #define BUILT_COUNT (sizeof built / sizeof built[0])
@@ -99,7 +106,7 @@ static const struct sl_kernels *best(void)
 
 static enum sl_err find(const char *name, const struct sl_kernels **out, struct sl_error *error)
 {
-    static const char *const known[] = {"ref", "avx2", "avxvnni", "avx512", "neon"};
+    static const char *const known[] = {"ref", "avx2", "avxvnni", "avx512", "neon", "i8mm"};
     for (size_t i = 0; i < BUILT_COUNT; i++)
         if (strcmp(built[i]->name, name) == 0 && cpu_runs(built[i])) {
             *out = built[i];
@@ -109,7 +116,7 @@ static enum sl_err find(const char *name, const struct sl_kernels **out, struct 
         if (strcmp(known[i], name) == 0)
             return sl_error_set(error, SL_ERR_UNSUPPORTED, "kernels \"%s\": not on this CPU", name);
     return sl_error_set(error, SL_ERR_INVALID,
-                        "kernels \"%.32s\": expected ref, avx2, avxvnni, avx512 or neon", name);
+                        "kernels \"%.32s\": expected ref, avx2, avxvnni, avx512, neon or i8mm", name);
 }
 
 enum sl_err sl_kernels_select(const char *name, struct sl_error *error)

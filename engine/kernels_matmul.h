@@ -133,6 +133,7 @@ extern const struct sl_kernels sl_kernels_avxvnni;
 extern const struct sl_kernels sl_kernels_avx512;
 #elif defined(__aarch64__)
 extern const struct sl_kernels sl_kernels_neon;
+extern const struct sl_kernels sl_kernels_i8mm;
 #endif
 
 #endif

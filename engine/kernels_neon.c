@@ -5,7 +5,7 @@
  * here and need no correction.
  *
  * Here one row at a time for up to four tokens, as on AVX2; batches take the panels of
- * kernels_neon_panel.c.
+ * kernels_neon_panel.c. The table for i8mm is this one with other panels.
  *
  * Threads: pure functions.
  */
@@ -171,7 +171,10 @@ INLINE void float_rows(float32x4_t (*load)(const void *, size_t), size_t unused,
     }
 }
 
-/* ---- the table ---- */
+/* ---- the tables ---- */
+
+/* From how many tokens on a panel pays: rows in tiles of four unpack the weights for each tile. */
+#define PANEL_TOKENS_MIN 5
 
 /* A function of one type: the generic one with its constants, once for each count of tokens. */
 #define ROWS(name, generic, unpack, constant, last)                                                \
@@ -205,40 +208,35 @@ ROWS(rows_q5_k, super_rows, super_q5_k, sizeof(struct sl_block_q5_k), true)
 ROWS(rows_q6_k, super_rows, super_q6_k, sizeof(struct sl_block_q6_k), false)
 ROWS(rows_iq4_xs, super_rows, super_iq4_xs, sizeof(struct sl_block_iq4_xs), false)
 
-static const struct sl_matmul_kernels matmul = {
-    .quantize = vector_quantize,
-    .rows = {
-        [SL_TYPE_F32] = rows_f32,       [SL_TYPE_F16] = rows_f16,
-        [SL_TYPE_BF16] = rows_bf16,     [SL_TYPE_Q4_0] = rows_q4_0,
-        [SL_TYPE_Q4_1] = rows_q4_1,     [SL_TYPE_Q5_0] = rows_q5_0,
-        [SL_TYPE_Q5_1] = rows_q5_1,     [SL_TYPE_Q8_0] = rows_q8_0,
-        [SL_TYPE_Q2_K] = rows_q2_k,     [SL_TYPE_Q3_K] = rows_q3_k,
-        [SL_TYPE_Q4_K] = rows_q4_k,     [SL_TYPE_Q5_K] = rows_q5_k,
-        [SL_TYPE_Q6_K] = rows_q6_k,     [SL_TYPE_IQ4_NL] = rows_iq4_nl,
-        [SL_TYPE_IQ4_XS] = rows_iq4_xs,
-    },
-    .panels = sl_neon_panels,
-    .panel_tokens_min = 5, /* rows in tiles of four unpack the weights again for each tile */
-    .fill_tile = sl_neon_fill_tile,
-};
+#define MATMUL_ROWS                                                                                \
+    {                                                                                              \
+        [SL_TYPE_F32] = rows_f32, [SL_TYPE_F16] = rows_f16, [SL_TYPE_BF16] = rows_bf16,            \
+        [SL_TYPE_Q4_0] = rows_q4_0, [SL_TYPE_Q4_1] = rows_q4_1, [SL_TYPE_Q5_0] = rows_q5_0,        \
+        [SL_TYPE_Q5_1] = rows_q5_1, [SL_TYPE_Q8_0] = rows_q8_0, [SL_TYPE_Q2_K] = rows_q2_k,        \
+        [SL_TYPE_Q3_K] = rows_q3_k, [SL_TYPE_Q4_K] = rows_q4_k, [SL_TYPE_Q5_K] = rows_q5_k,        \
+        [SL_TYPE_Q6_K] = rows_q6_k, [SL_TYPE_IQ4_NL] = rows_iq4_nl,                                \
+        [SL_TYPE_IQ4_XS] = rows_iq4_xs,                                                            \
+    }
 
-const struct sl_kernels sl_kernels_neon = {
-    .name = "neon",
-    .dot = vector_dot,
-    .add = vector_add,
-    .mul = vector_mul,
-    .scale = vector_scale,
-    .rms_norm = vector_rms_norm,
-    .layer_norm = vector_layer_norm,
-    .silu_mul = vector_silu_mul,
-    .gelu_mul = vector_gelu_mul,
-    .softcap = vector_softcap,
-    .softmax = vector_softmax,
-    .softmax_moments = vector_softmax_moments,
-    .rope = sl_ref_rope,
-    .f32_to_f16 = vector_f32_to_f16,
-    .f16_to_f32 = vector_f16_to_f32,
-    .f32_to_q8_0 = vector_f32_to_q8_0,
-    .attend = vector_attend,
-    .matmul = &matmul,
-};
+/* Two tables that differ in the panels of quantized weights and the tiles that meet them. */
+#define MATMUL(its_panels, its_fill_tile)                                                          \
+    {                                                                                              \
+        .quantize = vector_quantize, .rows = MATMUL_ROWS, .panels = its_panels,                    \
+        .panel_tokens_min = PANEL_TOKENS_MIN, .fill_tile = its_fill_tile,                          \
+    }
+
+static const struct sl_matmul_kernels matmul_neon = MATMUL(sl_neon_panels, sl_neon_fill_tile);
+static const struct sl_matmul_kernels matmul_i8mm = MATMUL(sl_i8mm_panels, sl_i8mm_fill_tile);
+
+#define KERNELS(its_name, its_matmul)                                                              \
+    {                                                                                              \
+        .name = its_name, .dot = vector_dot, .add = vector_add, .mul = vector_mul,                 \
+        .scale = vector_scale, .rms_norm = vector_rms_norm, .layer_norm = vector_layer_norm,       \
+        .silu_mul = vector_silu_mul, .gelu_mul = vector_gelu_mul, .softcap = vector_softcap,       \
+        .softmax = vector_softmax, .softmax_moments = vector_softmax_moments,                      \
+        .rope = sl_ref_rope, .f32_to_f16 = vector_f32_to_f16, .f16_to_f32 = vector_f16_to_f32,     \
+        .f32_to_q8_0 = vector_f32_to_q8_0, .attend = vector_attend, .matmul = its_matmul,          \
+    }
+
+const struct sl_kernels sl_kernels_neon = KERNELS("neon", &matmul_neon);
+const struct sl_kernels sl_kernels_i8mm = KERNELS("i8mm", &matmul_i8mm);

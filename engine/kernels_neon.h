@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Blocks of quantized weights in 128-bit registers, for the ways through a matrix on NEON:
- * kernels_neon.c (rows) and kernels_neon_panel.c (panels). Codes are signed. Types that the default
+ * kernels_neon.c (rows), kernels_neon_panel.c and kernels_neon_i8mm.c (panels). Codes are signed. Types that the default
  * models do not use (Q2_K, Q3_K, IQ4_XS) are unpacked by the portable code.
  */
 #ifndef SLUICE_ENGINE_KERNELS_NEON_H
@@ -15,6 +15,11 @@
 
 extern const struct sl_panel sl_neon_panels[SL_TYPE_COUNT];
 void sl_neon_fill_tile(struct sl_activations *x, uint32_t idx);
+extern const struct sl_panel sl_i8mm_panels[SL_TYPE_COUNT];
+void sl_i8mm_fill_tile(struct sl_activations *x, uint32_t idx);
+/* Panels of float weights, which both have. */
+sl_panel_pack_fn sl_neon_pack_f32, sl_neon_pack_f16, sl_neon_pack_bf16;
+sl_panel_multiply_fn sl_neon_multiply_float;
 
 /* ---- plain blocks ---- */
 

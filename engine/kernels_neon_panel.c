@@ -352,8 +352,8 @@ INLINE_NEON void multiply_float_part(const float *half, uint32_t rows, const flo
     store_sums(acc, tokens, rows, y, y_stride);
 }
 
-static void multiply_float(const void *panel, uint32_t rows, const struct sl_activations *x,
-                           float *y, size_t y_stride)
+void sl_neon_multiply_float(const void *panel, uint32_t rows, const struct sl_activations *x,
+                            float *y, size_t y_stride)
 {
     const float *half = panel;
     for (uint32_t first = 0; first < rows; first += HALF_ROWS, half += HALF_ROWS * (size_t)x->cols) {
@@ -370,8 +370,7 @@ static void multiply_float(const void *panel, uint32_t rows, const struct sl_act
 /* ---- the table ---- */
 
 #define PACK_FLOAT(name, type)                                                                     \
-    static void name(const uint8_t *weights, size_t row_bytes, uint32_t rows, uint32_t cols,       \
-                     void *panel)                                                                  \
+    void name(const uint8_t *weights, size_t row_bytes, uint32_t rows, uint32_t cols, void *panel) \
     {                                                                                              \
         pack_float(type, weights, row_bytes, rows, cols, panel);                                   \
     }
@@ -393,9 +392,9 @@ static const struct form form_blocks_min = {false, true};
 static const struct form form_runs = {true, false};
 static const struct form form_runs_min = {true, true};
 
-PACK_FLOAT(pack_f32, SL_TYPE_F32)
-PACK_FLOAT(pack_f16, SL_TYPE_F16)
-PACK_FLOAT(pack_bf16, SL_TYPE_BF16)
+PACK_FLOAT(sl_neon_pack_f32, SL_TYPE_F32)
+PACK_FLOAT(sl_neon_pack_f16, SL_TYPE_F16)
+PACK_FLOAT(sl_neon_pack_bf16, SL_TYPE_BF16)
 PACK(pack_q4_0, pack_plain, plain_q4_0, sl_block_q4_0, form_blocks)
 PACK(pack_q4_1, pack_plain, plain_q4_1, sl_block_q4_1, form_blocks_min)
 PACK(pack_q5_0, pack_plain, plain_q5_0, sl_block_q5_0, form_blocks)
@@ -414,9 +413,9 @@ MULTIPLY(multiply_runs, form_runs)
 MULTIPLY(multiply_runs_min, form_runs_min)
 
 const struct sl_panel sl_neon_panels[SL_TYPE_COUNT] = {
-    [SL_TYPE_F32] = {pack_f32, multiply_float},
-    [SL_TYPE_F16] = {pack_f16, multiply_float},
-    [SL_TYPE_BF16] = {pack_bf16, multiply_float},
+    [SL_TYPE_F32] = {sl_neon_pack_f32, sl_neon_multiply_float},
+    [SL_TYPE_F16] = {sl_neon_pack_f16, sl_neon_multiply_float},
+    [SL_TYPE_BF16] = {sl_neon_pack_bf16, sl_neon_multiply_float},
     [SL_TYPE_Q4_0] = {pack_q4_0, multiply_blocks},
     [SL_TYPE_Q4_1] = {pack_q4_1, multiply_blocks_min},
     [SL_TYPE_Q5_0] = {pack_q5_0, multiply_blocks},

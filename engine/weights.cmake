@@ -21,9 +21,11 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
     PROPERTIES COMPILE_OPTIONS "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mavx512vnni;-mfma;\
 -mf16c;-mprefer-vector-width=512;${simd_options}")
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
-  list(APPEND ENGINE_WEIGHTS_SOURCES kernels_neon.c kernels_neon_panel.c)
+  list(APPEND ENGINE_WEIGHTS_SOURCES kernels_neon.c kernels_neon_i8mm.c kernels_neon_panel.c)
   set(neon_options -march=armv8.2-a+dotprod ${simd_options})
   set_source_files_properties(kernels_neon.c PROPERTIES COMPILE_OPTIONS "${neon_options}")
+  set_source_files_properties(kernels_neon_i8mm.c PROPERTIES
+    COMPILE_OPTIONS "${neon_options};-march=armv8.2-a+dotprod+i8mm")
   set_source_files_properties(kernels_neon_panel.c PROPERTIES
     COMPILE_OPTIONS "${neon_options};$<$<C_COMPILER_ID:GNU>:-fno-schedule-insns>")
 endif()

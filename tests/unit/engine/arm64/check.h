@@ -43,6 +43,7 @@ typedef struct {
 #define ck_assert_float_eq(a, b) ck_assert((float)(a) == (float)(b))
 #define ck_assert_double_eq(a, b) ck_assert((double)(a) == (double)(b))
 #define ck_assert_double_lt(a, b) ck_assert((double)(a) < (double)(b))
+#define ck_assert_double_le(a, b) ck_assert((double)(a) <= (double)(b))
 #define ck_assert_double_eq_tol(a, b, t) ck_assert(fabs((double)(a) - (double)(b)) < (double)(t))
 #define ck_assert_ptr_nonnull(p) ck_assert((p) != NULL)
 #define ck_assert_ptr_null(p) ck_assert((p) == NULL)

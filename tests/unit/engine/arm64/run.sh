@@ -34,6 +34,7 @@ done
 neon="-march=armv8.2-a+dotprod -ffp-contract=fast"
 compile "$source_dir/engine/kernels_neon.c" $neon
 compile "$source_dir/engine/kernels_neon_panel.c" $neon -fno-schedule-insns
+compile "$source_dir/engine/kernels_neon_i8mm.c" $neon -march=armv8.2-a+dotprod+i8mm
 for name in buf err clock log secret utf8; do
     compile "$source_dir/base/$name.c"
 done
