@@ -57,7 +57,8 @@ struct shadow_job {
     struct sl_vault *vault;
     struct sl_answer local;
     struct sl_score score;
-    json_t *messages; /* for a row; NULL: none may be kept */
+    json_t *chat; /* taken from the request: nothing of it is shared with the dying one */
+    bool keeps_row;
 };
 
 static void job_free(struct shadow_job *job)
@@ -67,7 +68,7 @@ static void job_free(struct shadow_job *job)
     sl_outbound_clear(&job->outbound);
     sl_vault_free(job->vault);
     sl_answer_clear(&job->local);
-    json_decref(job->messages);
+    json_decref(job->chat);
     free(job);
 }
 
@@ -113,9 +114,12 @@ static struct shadow_job *job_of(struct sl_request *req)
         free(job);
         return NULL;
     }
-    if (may_keep_row(req))
-        job->messages = json_incref(json_object_get(req->parse.chat, "messages"));
+    job->keeps_row = may_keep_row(req);
     job->score = req->decide.decision.score;
+    job->chat = req->parse.chat;
+    req->parse.chat = NULL;
+    sl_scrubbed_release(req->scrub.scrubbed); /* shares its values with the chat */
+    req->scrub.scrubbed = NULL;
     job->vault = req->scrub.vault;
     req->scrub.vault = NULL;
     job->local = req->infer.answer;
@@ -169,7 +173,8 @@ static json_t *row_of(const struct shadow_job *job, const struct sl_cloud_result
     if (answer == NULL)
         answer = json_stringn(text.data != NULL ? text.data : "", text.len);
     return json_pack("{s:s, s:I, s:O, s:o, s:b, s:f, s:s, s:s}", "id", job->id, "time_ms",
-                     (json_int_t)sl_wall_ms(), "messages", job->messages, "answer", answer,
+                     (json_int_t)sl_wall_ms(), "messages",
+                     json_object_get(job->chat, "messages"), "answer", answer,
                      "agrees", agrees, "score", job->score.value, "model", result->model, "policy",
                      sl_policy_digest(job->outbound.policy));
 }
@@ -178,7 +183,7 @@ static void keep_row(struct sl_shadow *shadow, const struct shadow_job *job,
                      const struct sl_cloud_result *result, bool agrees)
 {
     bool is_text = result->answer.choice_count == 1 && result->answer.choices[0].content.len > 0;
-    if (shadow->rows == NULL || job->messages == NULL || !is_text)
+    if (shadow->rows == NULL || !job->keeps_row || !is_text)
         return;
     struct sl_error error = {0};
     json_t *row = row_of(job, result, agrees);

@@ -20,7 +20,7 @@ enum sl_err sl_shadow_start(struct sl_router *router, struct sl_shadow **out,
                             struct sl_error *error) SL_MUST_CHECK;
 /* Drops what waits, cancels what runs. NULL is fine. */
 void sl_shadow_stop(struct sl_shadow *shadow);
-/* For a request whose client has its answer: takes its vault and its local answer where it is
+/* For a request whose client has its answer: takes its chat, vault and local answer where it is
  * picked. Never waits. NULL is fine. */
 void sl_shadow_offer(struct sl_shadow *shadow, struct sl_request *req);
 

@@ -146,19 +146,21 @@ static enum sl_err give_delta(void *ctx, const struct sl_delta *delta)
     return sink != NULL ? sink(speculation->sink_ctx, delta) : SL_ERR_CANCELLED;
 }
 
-static bool begin(struct sl_speculation *speculation)
+/* Gives the result to fill, which whoever uses it may take from now on; NULL: not wanted any more. */
+static struct sl_cloud_result *begin(struct sl_speculation *speculation)
 {
+    struct sl_cloud_result *result = NULL;
     pthread_mutex_lock(&speculation->lock);
-    bool is_wanted = !speculation->is_withdrawn;
-    if (is_wanted)
+    if (!speculation->is_withdrawn) {
         speculation->state = ASKING;
+        result = speculation->result;
+    }
     pthread_mutex_unlock(&speculation->lock);
-    return is_wanted;
+    return result;
 }
 
-static void ask(struct sl_speculation *speculation)
+static void ask(struct sl_speculation *speculation, struct sl_cloud_result *result)
 {
-    struct sl_cloud_result *result = speculation->result;
     struct sl_cloud_call call = sl_outbound_call(&speculation->outbound, speculation->router);
     if (speculation->deadline_ms < call.deadline_ms)
         call.deadline_ms = speculation->deadline_ms;
@@ -191,8 +193,9 @@ static void ask(struct sl_speculation *speculation)
 static void run(void *ctx)
 {
     struct sl_speculation *speculation = ctx;
-    if (begin(speculation))
-        ask(speculation);
+    struct sl_cloud_result *result = begin(speculation);
+    if (result != NULL)
+        ask(speculation, result);
     else
         count("unsent");
     release(speculation);
