@@ -56,10 +56,12 @@ enum db_outcome db_read_probe(struct db *db, uint64_t signature, int64_t *ids, s
 enum db_outcome db_read_similar(struct db *db, int64_t id, struct sl_cache_key *key,
                                 uint32_t *key_id, struct sl_buf *sealed,
                                 enum sl_cache_state *state);
-/* The newest similar row with an id below `*id`, which is moved to it. */
-enum db_outcome db_read_similar_before(struct db *db, int64_t *id, struct sl_cache_key *key,
-                                       uint32_t *key_id, struct sl_buf *sealed,
-                                       enum sl_cache_state *state);
+/* The newest similar row's id; 0 where there is none. */
+enum db_outcome db_last_similar(struct db *db, int64_t *id, enum sl_cache_state *state);
+/* The oldest similar row with an id above `*id` and at most `last`; `*id` is moved to it. */
+enum db_outcome db_read_similar_after(struct db *db, int64_t *id, int64_t last,
+                                      struct sl_cache_key *key, uint32_t *key_id,
+                                      struct sl_buf *sealed, enum sl_cache_state *state);
 /* Oldest first: the first entry of `kind` with an id above `*id`, which is moved to it. */
 enum db_outcome db_read_next(struct db *db, enum sl_cache_kind kind, int64_t *id,
                              struct db_row *row, enum sl_cache_state *state);

@@ -17,8 +17,10 @@ const char *const db_read_sql[READ_STATEMENT_COUNT] = {
     [READ_PROBE] = "SELECT id FROM probe WHERE signature=?1 ORDER BY id DESC LIMIT ?2",
     [READ_SIMILAR] = "SELECT e.key, s.key_id, s.sealed FROM similar s JOIN entry e ON e.id=s.id"
                      " WHERE s.id=?1",
-    [READ_SIMILAR_BEFORE] = "SELECT e.key, s.key_id, s.sealed, s.id FROM similar s"
-                            " JOIN entry e ON e.id=s.id WHERE s.id<?1 ORDER BY s.id DESC LIMIT 1",
+    [READ_SIMILAR_AFTER] =
+        "SELECT e.key, s.key_id, s.sealed, s.id FROM similar s"
+        " JOIN entry e ON e.id=s.id WHERE s.id>?1 AND s.id<=?2 ORDER BY s.id LIMIT 1",
+    [READ_SIMILAR_LAST] = "SELECT max(id) FROM similar",
     [READ_NEXT] = "SELECT " ROW_COLUMNS " FROM entry e JOIN box b ON b.id=e.id"
                   " WHERE e.id>?1 AND e.kind=?2 ORDER BY e.id LIMIT 1",
     [READ_CENSUS] = "SELECT kind, count(*), sum(bytes) FROM entry GROUP BY kind",
@@ -167,13 +169,23 @@ enum db_outcome db_read_similar(struct db *db, int64_t id, struct sl_cache_key *
     return reader_done(reader, statement, rc, state);
 }
 
-enum db_outcome db_read_similar_before(struct db *db, int64_t *id, struct sl_cache_key *key,
-                                       uint32_t *key_id, struct sl_buf *sealed,
-                                       enum sl_cache_state *state)
+enum db_outcome db_last_similar(struct db *db, int64_t *id, enum sl_cache_state *state)
 {
     struct db_reader *reader = reader_lock(db);
-    sqlite3_stmt *statement = reader->statements[READ_SIMILAR_BEFORE];
+    sqlite3_stmt *statement = reader->statements[READ_SIMILAR_LAST];
+    int rc = sqlite3_step(statement);
+    *id = rc == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : 0; /* NULL reads as 0 */
+    return reader_done(reader, statement, rc, state);
+}
+
+enum db_outcome db_read_similar_after(struct db *db, int64_t *id, int64_t last,
+                                      struct sl_cache_key *key, uint32_t *key_id,
+                                      struct sl_buf *sealed, enum sl_cache_state *state)
+{
+    struct db_reader *reader = reader_lock(db);
+    sqlite3_stmt *statement = reader->statements[READ_SIMILAR_AFTER];
     sqlite3_bind_int64(statement, 1, *id);
+    sqlite3_bind_int64(statement, 2, last);
     int rc = sqlite3_step(statement);
     if (rc == SQLITE_ROW) {
         *id = sqlite3_column_int64(statement, 3);

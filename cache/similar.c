@@ -401,20 +401,19 @@ static void load_vector(struct sl_cache *cache, int64_t id, const struct sl_cach
     free(words);
 }
 
-bool similar_load_vectors(struct sl_cache *cache, int64_t *before)
+bool similar_load_vectors(struct sl_cache *cache, int64_t *after, int64_t last)
 {
     for (unsigned i = 0; i < VECTORS_PER_CALL; i++) {
         struct sl_cache_key key;
         struct sl_buf sealed = {0};
         uint32_t key_id;
         enum sl_cache_state state;
-        bool has_room = vectors_count(cache->vectors) < cache->config.vectors_max;
         enum db_outcome outcome =
-            has_room && cache->db != NULL
-                ? db_read_similar_before(cache->db, before, &key, &key_id, &sealed, &state)
+            cache->db != NULL
+                ? db_read_similar_after(cache->db, after, last, &key, &key_id, &sealed, &state)
                 : DB_ABSENT;
         if (outcome == DB_FOUND)
-            load_vector(cache, *before, &key, key_id, sl_buf_slice(&sealed));
+            load_vector(cache, *after, &key, key_id, sl_buf_slice(&sealed));
         sl_buf_clear(&sealed);
         if (outcome != DB_FOUND)
             return false;

@@ -33,10 +33,10 @@ uint8_t *similar_open(struct keyring *keyring, const struct sl_cache_key *key, u
                       struct sl_slice sealed, size_t *words_len);
 
 /* The writer's: files the embedding of a committed entry; and fills the index of embeddings from
- * the store, the newest first, a few hundred rows a call. `*before` is INT64_MAX at first; false:
- * done. */
+ * the store, the oldest first, which are the first to make room, a few hundred rows a call.
+ * `*after` is INT64_MIN at first, `last` the newest row when it began; false: done. */
 void similar_file_vector(struct sl_cache *cache, int64_t id,
                          const struct similar_features *features);
-bool similar_load_vectors(struct sl_cache *cache, int64_t *before);
+bool similar_load_vectors(struct sl_cache *cache, int64_t *after, int64_t last);
 
 #endif

@@ -325,13 +325,15 @@ void writer_reload_vectors(struct writer *writer)
 /* A part of what is to be loaded, between two groups. */
 static void load_vectors(struct writer *writer)
 {
-    if (atomic_exchange(&writer->cache->wants_vectors, false)) {
-        writer->vectors_before = INT64_MAX;
-        writer->is_loading = true;
+    enum sl_cache_state state;
+    if (writer->db != NULL && atomic_exchange(&writer->cache->wants_vectors, false)) {
+        writer->vectors_after = INT64_MIN;
+        writer->is_loading = db_last_similar(writer->db, &writer->vectors_last, &state) == DB_FOUND;
     }
     if (writer->is_loading)
         writer->is_loading =
-            writer->db != NULL && similar_load_vectors(writer->cache, &writer->vectors_before);
+            writer->db != NULL &&
+            similar_load_vectors(writer->cache, &writer->vectors_after, writer->vectors_last);
 }
 
 /* ---- the loop ------------------------------------------------------------------------------- */

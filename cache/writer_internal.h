@@ -33,10 +33,11 @@ struct writer {
     struct db *db; /* the same as cache->db, which others may only read under the lock */
     struct writer_item **group;
     size_t group_count;
-    int64_t vectors_before; /* embeddings of older entries are still to be loaded */
-    bool is_loading;        /* embeddings */
-    int64_t *group_ids;     /* of the group's puts, for their embeddings */
-    bool is_behind;         /* more to expire or evict than one group may */
+    int64_t vectors_after; /* embeddings of newer entries are still to be loaded */
+    int64_t vectors_last;  /* the newest when loading began: later ones are filed by puts */
+    bool is_loading;       /* embeddings */
+    int64_t *group_ids;    /* of the group's puts, for their embeddings */
+    bool is_behind;        /* more to expire or evict than one group may */
     uint64_t retry_ms;
     uint64_t noticed_ms;
     uint64_t counters_written[COUNTER_COUNT];

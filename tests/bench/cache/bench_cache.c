@@ -6,7 +6,10 @@
  * by embedding, which computes long enough to be interrupted, also of the processor. For scale, GET
  * and SET of the same bytes at a redis-server over its socket, where one is installed.
  *
- *     bench_cache [ENTRIES]
+ *     [TMPDIR=/dev/shm] bench_cache [ENTRIES]
+ *
+ * On a slow disk the writer decides how long the filling takes: it writes some 50 KB an entry,
+ * since signatures fall on pages all over the index. No request waits for it.
  */
 #include "sluice/cache.h"
 #include "sluice/clock.h"
@@ -26,7 +29,7 @@
 #define SAMPLES 20000
 #define BODY_BYTES 600
 
-static char folder[] = "/tmp/sluice-bench-XXXXXX";
+static char folder[64]; /* in TMPDIR, /tmp by default */
 static uint64_t samples[SAMPLES];
 static char body[BODY_BYTES];
 
@@ -70,8 +73,8 @@ static uint64_t processor_ns(void)
 
 static struct sl_cache *open_cache(uint64_t memory_bytes_max, unsigned entries)
 {
-    static char path[64];
-    static char key_path[64];
+    static char path[128];
+    static char key_path[128];
     struct sl_cache_config config;
     struct sl_cache *cache;
     struct sl_error error = {0};
@@ -281,7 +284,7 @@ static bool exchange(int fd, const char *request, size_t len, size_t answer_len)
 
 static void bench_redis(void)
 {
-    char path[64];
+    char path[128];
     char request[2048];
     snprintf(path, sizeof path, "%s/redis.sock", folder);
     pid_t server = fork();
@@ -317,7 +320,9 @@ static void bench_redis(void)
 int main(int argc, char **argv)
 {
     unsigned entries = argc > 1 ? (unsigned)atoi(argv[1]) : 100000;
-    char command[64];
+    char command[128];
+    const char *parent = getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp";
+    snprintf(folder, sizeof folder, "%s/sluice-bench-XXXXXX", parent);
     if (entries == 0 || mkdtemp(folder) == NULL)
         return 2;
     memset(body, 'x', sizeof body);
