@@ -9,9 +9,9 @@
  *     sluice calibrate --model M --data DATA/shadow.jsonl,labelled.jsonl
  *
  * A row is one that calibrate.h describes, and what may help to judge it: {"id", "time_ms",
- * "messages", "answer", "agrees", "score", "model", "policy"}. It lies on the disk sealed, as cached
- * answers do: a line is {"sealed":"HEX"}, AES-256-GCM under the key in `shadow.key` beside the file,
- * which is made with it (mode 0600). Without the key the file says nothing.
+ * "messages", "answer", "agrees", "score", "model", "policy"}. It lies on the disk sealed, as
+ * cached answers do: a line is {"sealed":"HEX"}, AES-256-GCM under the key in `shadow.key` beside
+ * the file, which is made with it (mode 0600). Without the key the file says nothing.
  *
  * Threads: one owner; reading needs no lock.
  */
@@ -29,8 +29,8 @@ struct sl_shadow_rows;
 /* Nothing is made before the first row. NULL: out of memory. */
 struct sl_shadow_rows *sl_shadow_rows_create(const char *path);
 void sl_shadow_rows_free(struct sl_shadow_rows *rows); /* NULL is fine */
-/* Seals and appends; makes file and key where there are none. A file past SL_SHADOW_FILE_MAX becomes
- * PATH.old, in place of the one before. Errors: SL_ERR_IO, SL_ERR_INTEGRITY (a key file that is
+/* Seals and appends; makes file and key where there are none. A file past SL_SHADOW_FILE_MAX
+ * becomes PATH.old, in place of the one before. Errors: SL_ERR_IO, SL_ERR_INTEGRITY (a key file that is
  * none), SL_ERR_LIMIT (a row longer than calibrate reads), SL_ERR_MEMORY. */
 enum sl_err sl_shadow_rows_append(struct sl_shadow_rows *rows, const json_t *row,
                                   struct sl_error *error) SL_MUST_CHECK;

@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The speculative cloud start. The call is the same blocking call as an escalation's, on a worker of
- * the same pool, with all that it needs kept apart from the request (outbound.h): it may go on for a
- * moment after the request has died.
+ * The speculative cloud start. The call is the same blocking call as an escalation's, on a worker
+ * of the same pool, with all that it needs kept apart from the request (outbound.h): it may go on
+ * for a moment after the request has died.
  *
  * Two answers are never mixed, because the call gives out nothing by itself: it is held
- * (sl_cloud_call.is_held) until the verdict. While it is held it is an uncommitted call, so a broken
- * attempt is tried again as always. When it is used, the sink's deltas go straight into the
+ * (sl_cloud_call.is_held) until the verdict. While it is held it is an uncommitted call, so a
+ * broken attempt is tried again as always. When it is used, the sink's deltas go straight into the
  * request's restore filter; the request's own thread waits meanwhile and touches nothing, so the
  * request still has one owner at a time.
  *
  *   under `lock`:   WAITING ──worker──> ASKING ──> ENDED
  *                      └── used or dropped first: withdrawn, the worker finds nothing to do
  *
- * What it costs is bounded: at most `speculative_share_max` of the streams start so, none while other
- * requests wait for a worker, and all budgets of the cloud hold. What was sent for nothing is in the
- * ledger and is charged (cloud_settle.c).
+ * What it costs is bounded: at most `speculative_share_max` of the streams start so, none while
+ * other requests wait for a worker, and all budgets of the cloud hold. What was sent for nothing is
+ * in the ledger and is charged (cloud_settle.c).
  *
- * Invariants: 1. A call that is dropped gives nothing to any sink. 2. `result` belongs to the worker
- * until ENDED (whoever uses it gets the pointer before, for the sink), then to whoever uses it, else to
- * the last reference.
+ * Invariants: 1. A call that is dropped gives nothing to any sink. 2. `result` belongs to the
+ * worker until ENDED (whoever uses it gets the pointer before, for the sink), then to whoever uses
+ * it, else to the last reference.
  */
 #include "speculation.h"
 
@@ -146,7 +146,7 @@ static enum sl_err give_delta(void *ctx, const struct sl_delta *delta)
     return sink != NULL ? sink(speculation->sink_ctx, delta) : SL_ERR_CANCELLED;
 }
 
-/* Gives the result to fill, which whoever uses it may take from now on; NULL: not wanted any more. */
+/* Gives the result to fill, which whoever uses it may take from now on; NULL: not wanted. */
 static struct sl_cloud_result *begin(struct sl_speculation *speculation)
 {
     struct sl_cloud_result *result = NULL;
@@ -206,7 +206,8 @@ static void run(void *ctx)
 void sl_speculation_start(struct sl_request *req)
 {
     struct sl_router *router = req->router;
-    if (req->infer.has_tried_speculation || req->is_explained || req->scrub.scrubbed == NULL || router->config.cloud == NULL)
+    if (req->infer.has_tried_speculation || req->is_explained || req->scrub.scrubbed == NULL ||
+        router->config.cloud == NULL)
         return;
     req->infer.has_tried_speculation = true; /* a refusal is not asked for at each token */
     if (sl_queue_len(router->queue) > 0 || !spend(&router->speculation_credit)) {

@@ -28,7 +28,7 @@ struct sl_speculation_credit {
 void sl_speculation_credit_init(struct sl_speculation_credit *credit);
 void sl_speculation_credit_clear(struct sl_speculation_credit *credit);
 
-/* A stream on a route with `speculative` is about to be generated: it earns its share of a start. */
+/* A stream on a route with `speculative` is about to be generated: earns its share of a start. */
 void sl_speculation_earn(struct sl_request *req);
 /* Starts asking, once a request, where the share and the workers allow it. */
 void sl_speculation_start(struct sl_request *req);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The policy store with many readers while the file changes: each snapshot is whole, stays as it was
- * for whoever holds it, and is freed by the last. Meant for ThreadSanitizer (preset tsan) and ASan.
+ * The policy store with many readers while the file changes: each snapshot is whole, stays as it
+ * was for whoever holds it, and is freed by the last. Meant for ThreadSanitizer (preset tsan) and
+ * ASan.
  */
 #include "sluice/policy.h"
 
