@@ -2,8 +2,8 @@
  *
  * The cache inside the process: key building, exact hits from memory and from the store, misses,
  * puts, similar look-ups by words and by an embedding of 384 elements; each with ENTRIES entries
- * (default 100,000) of a 600-byte answer, all in one scope. Times are of the wall; for the look-up
- * by embedding, which computes long enough to be interrupted, also of the processor. For scale, GET
+ * (default 100,000) of a 600-byte answer, all in one scope. Times are of the wall; for similar
+ * look-ups, long enough to be interrupted on a busy machine, also of the processor. For scale, GET
  * and SET of the same bytes at a redis-server over its socket, where one is installed.
  *
  *     [TMPDIR=/dev/shm] bench_cache [ENTRIES]
@@ -69,6 +69,14 @@ static uint64_t processor_ns(void)
     struct timespec now;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t processor_samples[SAMPLES];
+
+static void report_processor(size_t count)
+{
+    memcpy(samples, processor_samples, count * sizeof samples[0]);
+    report("    of which on the processor", count);
 }
 
 static struct sl_cache *open_cache(uint64_t memory_bytes_max, unsigned entries)
@@ -208,11 +216,14 @@ static void bench_similar(struct sl_cache *cache, unsigned entries, int mode, co
         text_of((number >> 33) % entries + (mode == 2 ? entries : 0), text, sizeof text, mode == 1);
         struct sl_cache_similar_text similar = similar_of(cache, text);
         uint64_t before_ns = sl_monotonic_ns();
+        uint64_t before_processor_ns = processor_ns();
         hits += sl_cache_similar(cache, &similar, &want, &entry, NULL) == SL_CACHE_HIT;
-        sl_cache_entry_clear(&entry);
+        processor_samples[i] = processor_ns() - before_processor_ns;
         samples[i] = sl_monotonic_ns() - before_ns;
+        sl_cache_entry_clear(&entry);
     }
     report(what, count);
+    report_processor(count);
     if (hits != (mode == 2 ? 0 : count))
         printf("    (%zu of %zu hit)\n", hits, count);
 }
@@ -220,7 +231,6 @@ static void bench_similar(struct sl_cache *cache, unsigned entries, int mode, co
 /* The words differ in an article, so that only the embedding finds them; or nothing does. */
 static void bench_vectors(struct sl_cache *cache, unsigned entries, bool is_hit)
 {
-    static uint64_t processor[SAMPLES];
     struct sl_cache_want want = {.now_s = NOW, .max_age_s = SL_CACHE_ANY_AGE};
     uint64_t number = 4711;
     size_t hits = 0;
@@ -240,13 +250,12 @@ static void bench_vectors(struct sl_cache *cache, unsigned entries, bool is_hit)
         uint64_t before_ns = sl_monotonic_ns();
         uint64_t before_processor_ns = processor_ns();
         hits += sl_cache_similar(cache, &similar, &want, &entry, NULL) == SL_CACHE_HIT;
-        processor[i] = processor_ns() - before_processor_ns;
+        processor_samples[i] = processor_ns() - before_processor_ns;
         samples[i] = sl_monotonic_ns() - before_ns;
         sl_cache_entry_clear(&entry);
     }
     report(is_hit ? "similar hit, by embedding" : "similar miss, by embedding", count);
-    memcpy(samples, processor, count * sizeof samples[0]);
-    report("    of which on the processor", count);
+    report_processor(count);
     if (hits != (is_hit ? count : 0))
         printf("    (%zu of %zu hit)\n", hits, count);
 }
