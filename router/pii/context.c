@@ -23,7 +23,7 @@ static const char *const context_lines[PII_CONTEXT_COUNT] = {
 struct word {
     const char *text;
     uint8_t len;
-    uint8_t first; /* the bit of its first letter; see letter_bit */
+    uint8_t bit; /* see start_bit */
 };
 #define WORDS_MAX 1024u
 static struct word words[WORDS_MAX];
@@ -31,10 +31,11 @@ static uint16_t
     first_word[PII_CONTEXT_COUNT + 1]; /* of a kind; its last is before the next kind's */
 static pthread_once_t words_once = PTHREAD_ONCE_INIT;
 
-/* Letters of ASCII each have a bit of their own; other bytes share them. */
-static unsigned letter_bit(unsigned char c)
+/* One of 64 bits for the first two bytes of a word: the words around a number set some ten of them,
+ * so that most words of a list are out without being looked for. */
+static unsigned start_bit(unsigned char first, unsigned char second)
 {
-    return c & 31u;
+    return (first * 7u + second) & 63u;
 }
 
 static void build_words(void)
@@ -44,9 +45,9 @@ static void build_words(void)
         first_word[kind] = count;
         for (const char *at = context_lines[kind]; at != NULL && *at != '\0';) {
             size_t len = strcspn(at, "|");
-            assert(count < WORDS_MAX && len <= UINT8_MAX);
-            words[count++] =
-                (struct word){at, (uint8_t)len, (uint8_t)letter_bit((unsigned char)*at)};
+            assert(count < WORDS_MAX && len >= 2 && len <= UINT8_MAX);
+            words[count++] = (struct word){
+                at, (uint8_t)len, (uint8_t)start_bit((unsigned char)at[0], (unsigned char)at[1])};
             at += len + (at[len] == '|');
         }
     }
@@ -74,13 +75,14 @@ static void read_window(struct pii_scan *scan, size_t at)
     scan->has_window = true;
     /* Where words start; in scripts that do not set words apart, every character. */
     scan->window_start_count = 0;
-    scan->window_letters = 0;
+    scan->window_bits = 0;
     for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)out[i];
         if (c >= 0xC0 ||
             (pii_is(c, PII_ALNUM) && !(i > 0 && pii_is((unsigned char)out[i - 1], PII_ALNUM)))) {
             scan->window_starts[scan->window_start_count++] = (uint8_t)i;
-            scan->window_letters |= 1u << letter_bit(c);
+            unsigned char next = i + 1 < len ? (unsigned char)out[i + 1] : ' ';
+            scan->window_bits |= UINT64_C(1) << start_bit(c, next);
         }
     }
 }
@@ -102,11 +104,10 @@ static bool holds(const struct pii_scan *scan, size_t from, size_t to, const str
     return false;
 }
 
-/* Most words are out at their first letter: some ten words stand around a number. */
 static bool holds_any(const struct pii_scan *scan, size_t from, size_t to, unsigned kind)
 {
     for (unsigned i = first_word[kind]; i < first_word[kind + 1]; i++) {
-        if ((scan->window_letters >> words[i].first & 1) != 0 && holds(scan, from, to, &words[i]))
+        if ((scan->window_bits >> words[i].bit & 1) != 0 && holds(scan, from, to, &words[i]))
             return true;
     }
     return false;

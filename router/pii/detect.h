@@ -56,7 +56,7 @@ struct pii_scan {
     bool has_window;
     char window[PII_CONTEXT_BEFORE + PII_CONTEXT_AFTER + 2];
     size_t window_start_count;
-    uint32_t window_letters; /* a bit for each letter that starts a word of the window */
+    uint64_t window_bits; /* how the words of the window start; see context.c */
     uint8_t window_starts[PII_CONTEXT_BEFORE + PII_CONTEXT_AFTER + 2];
 };
 

@@ -617,6 +617,8 @@ enum sl_err sl_restorer_feed(struct sl_restorer *restorer, struct sl_slice piece
     if (err != SL_OK || piece.len == 0)
         return failed(err, error);
     err = advance(restorer, piece, false, out, &taken);
+    if (err == SL_OK && taken == piece.len) /* the usual end of a piece of plain text */
+        return SL_OK;
     if (err == SL_OK && piece.len - taken > restorer->held_max) {
         size_t excess = piece.len - taken - restorer->held_max; /* cannot be, as above */
         err = put_plain(restorer, (struct sl_slice){piece.data + taken, excess}, out);
