@@ -119,7 +119,6 @@ static enum sl_err open_compute(struct sl_engine *engine, const struct sl_engine
     engine->pool = sl_pool_create(config->threads);
     if (engine->pool == NULL)
         return sl_error_set(error, SL_ERR_MEMORY, "no memory or threads for the kernel pool");
-    sl_model_pack(engine->model, engine->pool);
     enum sl_err err = engine->model->hparams.is_encoder
                           ? sl_forward_create(engine->model, NULL, engine->pool,
                                               engine->context_tokens, 1, &engine->forward, error)

@@ -152,10 +152,11 @@ static uint32_t rows_of_piece(const struct sl_forward *forward)
 {
     const struct sl_hparams *hparams = &forward->model->hparams;
     const uint32_t group = hparams->head_count / hparams->head_count_kv;
-    uint32_t rows = SL_ATTEND_QUERIES / group;
-    while (rows > 1 && rows * group % SL_ATTEND_SIDE != 0) /* kernels take so many side by side */
+    const uint32_t most = SL_ATTEND_QUERIES / group;
+    uint32_t rows = most;
+    while (rows > 0 && rows * group % SL_ATTEND_SIDE != 0)
         rows--;
-    return rows > 0 ? rows : 1;
+    return rows > 0 ? rows : most > 0 ? most : 1;
 }
 
 /* Clamps position `at`, relative to a page that begins at `begin`, to [0, count]. */

@@ -8,9 +8,10 @@
 
 #include "forward.h"
 
-/* Queries that meet a page of the cache at once: enough to pay for unpacking the page. Best a
- * multiple of those that the widest kernel handles side by side. */
-#define SL_ATTEND_QUERIES 72
+/* Queries that meet a page of the cache at once: enough to pay for unpacking the page, and with heads
+ * of 64 they, their sums and the page fit the L1 cache. Fewer where that is a multiple of what the
+ * widest kernel takes side by side. */
+#define SL_ATTEND_QUERIES 56
 #define SL_ATTEND_SIDE 8
 
 struct sl_forward {

@@ -60,6 +60,12 @@ size_t sl_matrix_packed_bytes(const struct sl_matrix *matrix);
  * is used from then on. The file's bytes are read again only under other kernels than those in force
  * now. Uses the pool. */
 void sl_matrix_pack(struct sl_matrix *matrix, struct sl_pool *pool, uint8_t *memory);
+/* The same in parts: some of the panels of SL_PACK_ROWS rows, in any order; when all are there, the
+ * form is taken into use. Under the same kernels throughout. */
+#define SL_PACK_ROWS 32
+void sl_matrix_pack_panels(const struct sl_matrix *matrix, struct sl_pool *pool, uint8_t *memory,
+                           uint32_t first, uint32_t count);
+void sl_matrix_use_packed(struct sl_matrix *matrix, uint8_t *memory);
 /* Row `row` as floats (embedding look-up): `out` holds cols. */
 void sl_matrix_row(const struct sl_matrix *matrix, uint32_t row, float *out);
 
@@ -135,7 +141,7 @@ struct sl_activations; /* quantized x, private to matmul.c and the kernels: kern
 struct sl_matmul_kernels;
 
 struct sl_kernels {
-    const char *name; /* "ref", "avx2", "avx512", "neon" */
+    const char *name; /* "ref", "avx2", "avxvnni", "avx512", "neon", "i8mm" */
 
     /* Rows of floats; `out` may be the same as an input. */
     float (*dot)(const float *a, const float *b, size_t n);
@@ -175,7 +181,7 @@ struct sl_kernels {
 /* The table in force: the best this CPU has, or what SLUICE_KERNELS or sl_kernels_select asked
  * for. Any thread. */
 const struct sl_kernels *sl_kernels(void);
-/* Forces one by name ("ref", "avx2", "avx512", "neon"; NULL: SLUICE_KERNELS, else the best).
+/* Forces one by name (see above; NULL: SLUICE_KERNELS, else the best).
  * SL_ERR_UNSUPPORTED where this CPU or build lacks it, SL_ERR_INVALID for another word. Not while
  * products run. */
 enum sl_err sl_kernels_select(const char *name, struct sl_error *error) SL_MUST_CHECK;

@@ -9,11 +9,18 @@
  *   head, Q4_K Q5_K   d | dmin | for each step: low nibbles of scale and minimum (row, 32 bytes), top
  *                     two bits of both (row and row + 16 in one byte, 16 bytes)
  *   head, Q6_K        d | for each step: scales of two runs (run, row, 64 bytes)
+ *   head, Q2_K        d | dmin | for each step: scale and minimum of two runs (run, row, 64 bytes)
+ *   head, Q3_K        d | for each step: scales of its first and second run, as scale and minimum of
+ *                     Q4_K
+ *   head, IQ4_XS      d | for each step: low nibbles of the scales (row and row + 16 in one byte, 16
+ *                     bytes), top bits (rows i, i + 8, i + 16, i + 24 in byte i, 8 bytes)
  *   step of 8 bits    codes (half, 8 groups), unsigned with offset 128
  *   step of 4 bits    (half, 4 registers): groups i and i + 4 in the nibbles of register i
  *           5 bits    then the fifth bits (half, 8 groups, 64 bits)
  *           6 bits    then the top two (half, 2 registers): groups i, i + 2, i + 4, i + 6 in the bit
  *                     pairs of register i
+ *   step of 2 bits    (half, 2 registers), as the top two of six
+ *           3 bits    then the third bits, as the fifth of five
  *
  * Why: a register holds the same columns of sixteen rows, so a product needs a broadcast of four
  * activations and nothing else: no sums across lanes, no shuffles of scales, and the weights are one
@@ -27,7 +34,7 @@
  */
 #include "kernels_avx512.h"
 
-enum head { HEAD_PLAIN, HEAD_K, HEAD_6 };
+enum head { HEAD_PLAIN, HEAD_K, HEAD_6, HEAD_2, HEAD_3, HEAD_X };
 
 /* What a type is made of; constants after inlining. */
 struct form {
@@ -42,6 +49,9 @@ struct form {
 #define K_STEP_BYTES 48 /* of a head: scales and minimums of one step */
 #define K_TOPS 32       /* where their top bits begin */
 #define RUN_BYTES 32    /* of a head: scales of one run */
+#define X_STEP_BYTES 24 /* of a head of IQ4_XS: scales of one step */
+#define X_TOPS 16       /* where their top bits begin */
+#define PAIR_BYTES 256  /* of a step: two bits a code */
 #define NIBBLE_BYTES 512
 #define FIFTH_HALF_BYTES 64
 #define TOP_HALF_BYTES 128
@@ -49,7 +59,7 @@ struct form {
 
 INLINE512 bool by_runs(struct form form)
 {
-    return form.head == HEAD_6;
+    return form.head == HEAD_6 || form.head == HEAD_2 || form.head == HEAD_3;
 }
 
 INLINE512 size_t steps_of(struct form form)
@@ -63,6 +73,12 @@ INLINE512 size_t head_bytes(struct form form)
         return 2 * HALVES_BYTES + SUPER_STEPS * K_STEP_BYTES;
     if (form.head == HEAD_6)
         return HALVES_BYTES + SUPER_STEPS * 2 * RUN_BYTES;
+    if (form.head == HEAD_2)
+        return 2 * HALVES_BYTES + SUPER_STEPS * 2 * RUN_BYTES;
+    if (form.head == HEAD_3)
+        return HALVES_BYTES + SUPER_STEPS * K_STEP_BYTES;
+    if (form.head == HEAD_X)
+        return HALVES_BYTES + SUPER_STEPS * X_STEP_BYTES;
     return HALVES_BYTES * (form.has_min ? 2 : 1);
 }
 
@@ -70,6 +86,8 @@ INLINE512 size_t packed_step_bytes(struct form form)
 {
     if (form.bits == 8)
         return CODES_BYTES;
+    if (form.bits < 4)
+        return PAIR_BYTES + (form.bits == 3 ? 2 * FIFTH_HALF_BYTES : 0);
     return NIBBLE_BYTES + (form.bits == 5 ? 2 * FIFTH_HALF_BYTES : 0) +
            (form.bits == 6 ? 2 * TOP_HALF_BYTES : 0);
 }
@@ -86,30 +104,47 @@ INLINE512 size_t packed_bytes(struct form form, uint32_t cols)
 
 /* ---- reading ---- */
 
+/* The bit pairs of a group, moved to bits `to` and above. */
+INLINE512 __m512i group_pairs(const uint8_t *pairs, int half, int group, int to)
+{
+    const __m512i four = _mm512_loadu_si512(pairs + half * TOP_HALF_BYTES + 64 * (group % 2));
+    const __m512i mask = _mm512_set1_epi8((char)(3 << to));
+    switch (to - group / 2 * 2) { /* by how much they move up */
+    case 4: return _mm512_and_si512(_mm512_slli_epi16(four, 4), mask);
+    case 2: return _mm512_and_si512(_mm512_slli_epi16(four, 2), mask);
+    case 0: return _mm512_and_si512(four, mask);
+    case -2: return _mm512_and_si512(_mm512_srli_epi16(four, 2), mask);
+    case -4: return _mm512_and_si512(_mm512_srli_epi16(four, 4), mask);
+    default: return _mm512_and_si512(_mm512_srli_epi16(four, 6), mask);
+    }
+}
+
+INLINE512 uint64_t group_bits(const uint8_t *bits, int half, int group)
+{
+    uint64_t mask;
+    memcpy(&mask, bits + half * FIFTH_HALF_BYTES + 8 * group, sizeof mask);
+    return mask;
+}
+
 /* Codes of one group of one half, unsigned with the type's offset. */
 INLINE512 __m512i group_codes(struct form form, const uint8_t *step, int half, int group)
 {
     if (form.bits == 8)
         return _mm512_loadu_si512(step + half * HALF_CODES + 64 * group);
+    if (form.bits < 4) {
+        const __m512i codes = group_pairs(step, half, group, 0);
+        return form.bits == 2 ? codes
+                              : add_where(codes, group_bits(step + PAIR_BYTES, half, group), 4);
+    }
     const __m512i pair = _mm512_loadu_si512(step + half * (NIBBLE_BYTES / 2) + 64 * (group % 4));
-    __m512i codes = _mm512_and_si512(group < 4 ? pair : _mm512_srli_epi16(pair, 4),
-                                     _mm512_set1_epi8(15));
+    const __m512i codes = _mm512_and_si512(group < 4 ? pair : _mm512_srli_epi16(pair, 4),
+                                           _mm512_set1_epi8(15));
     if (form.has_steps)
         return iq4_steps(codes);
-    if (form.bits == 5) {
-        uint64_t fifth;
-        memcpy(&fifth, step + NIBBLE_BYTES + half * FIFTH_HALF_BYTES + 8 * group, sizeof fifth);
-        codes = add_where(codes, fifth, 16);
-    }
-    if (form.bits == 6) {
-        const __m512i tops = _mm512_loadu_si512(step + NIBBLE_BYTES + half * TOP_HALF_BYTES +
-                                                64 * (group % 2));
-        const __m512i moved = group / 2 == 0   ? _mm512_slli_epi16(tops, 4) /* to bits 4 and 5 */
-                              : group / 2 == 1 ? _mm512_slli_epi16(tops, 2)
-                              : group / 2 == 2 ? tops
-                                               : _mm512_srli_epi16(tops, 2);
-        codes = _mm512_or_si512(codes, _mm512_and_si512(moved, _mm512_set1_epi8(0x30)));
-    }
+    if (form.bits == 5)
+        return add_where(codes, group_bits(step + NIBBLE_BYTES, half, group), 16);
+    if (form.bits == 6)
+        return _mm512_or_si512(codes, group_pairs(step + NIBBLE_BYTES, half, group, 4));
     return codes;
 }
 
@@ -125,32 +160,77 @@ struct factors {
     __m512 scale, min;
 };
 
+/* Two numbers of six bits for each of sixteen rows, as K_STEP_BYTES have them. */
+INLINE512 void unpack_sixes(const uint8_t *data, int half, __m128i *first, __m128i *second)
+{
+    const __m128i nibble = _mm_set1_epi8(15), upper = _mm_set1_epi8(0x30);
+    const __m128i lows = _mm_loadu_si128((const __m128i *)(data + 16 * half));
+    const __m128i tops =
+        _mm_slli_epi16(_mm_loadu_si128((const __m128i *)(data + K_TOPS)), half ? 0 : 4);
+    *first = _mm_or_si128(_mm_and_si128(lows, nibble), _mm_and_si128(tops, upper));
+    *second = _mm_or_si128(_mm_and_si128(_mm_srli_epi16(lows, 4), nibble),
+                           _mm_and_si128(_mm_srli_epi16(tops, 2), upper));
+}
+
+/* The six bits of IQ4_XS for sixteen rows. */
+INLINE512 __m128i unpack_x(const uint8_t *data, int half)
+{
+    const __m128i lows = _mm_loadu_si128((const __m128i *)data);
+    const __m128i tops = _mm_loadl_epi64((const __m128i *)(data + X_TOPS));
+    const __m128i low_rows = half ? tops : _mm_slli_epi16(tops, 4); /* to bits 4 and 5 */
+    const __m128i high_rows = half ? _mm_srli_epi16(tops, 2) : _mm_slli_epi16(tops, 2);
+    return _mm_or_si128(
+        _mm_and_si128(half ? _mm_srli_epi16(lows, 4) : lows, _mm_set1_epi8(15)),
+        _mm_and_si128(_mm_unpacklo_epi64(low_rows, high_rows), _mm_set1_epi8(0x30)));
+}
+
+/* Unsigned bytes with an offset of 32, as floats. */
+INLINE512 __m512 floats_off_32(__m128i bytes)
+{
+    return _mm512_cvtepi32_ps(
+        _mm512_sub_epi32(_mm512_cvtepu8_epi32(bytes), _mm512_set1_epi32(32)));
+}
+
 INLINE512 struct factors factors_of(struct form form, const uint8_t *head, size_t step, int run,
                                     int half)
 {
     struct factors factors = {.scale = half_rows(head, 0, half), .min = _mm512_setzero_ps()};
-    if (form.head == HEAD_PLAIN && form.has_min)
-        factors.min = half_rows(head, 1, half);
-    if (form.head == HEAD_K) {
-        const uint8_t *data = head + 2 * HALVES_BYTES + step * K_STEP_BYTES;
-        const __m128i nibble = _mm_set1_epi8(15), three = _mm_set1_epi8(0x30);
-        const __m128i lows = _mm_loadu_si128((const __m128i *)(data + 16 * half));
-        const __m128i tops =
-            _mm_slli_epi16(_mm_loadu_si128((const __m128i *)(data + K_TOPS)), half ? 0 : 4);
-        const __m128i scales = _mm_or_si128(_mm_and_si128(lows, nibble),
-                                            _mm_and_si128(tops, three));
-        const __m128i mins = _mm_or_si128(_mm_and_si128(_mm_srli_epi16(lows, 4), nibble),
-                                          _mm_and_si128(_mm_srli_epi16(tops, 2), three));
-        factors.scale = _mm512_mul_ps(factors.scale, floats_of(scales));
+    const uint8_t *data = head + HALVES_BYTES * (form.has_min ? 2 : 1); /* behind d, dmin */
+    const size_t at = (step * 2 + (size_t)run) * RUN_BYTES + 16 * (size_t)half;
+    __m128i first, second;
+    switch (form.head) {
+    case HEAD_PLAIN:
+        if (form.has_min)
+            factors.min = half_rows(head, 1, half);
+        break;
+    case HEAD_K:
+    case HEAD_3:
+        unpack_sixes(data + step * K_STEP_BYTES, half, &first, &second);
+        if (form.head == HEAD_3) {
+            factors.scale = _mm512_mul_ps(factors.scale, floats_off_32(run == 0 ? first : second));
+            break;
+        }
+        factors.scale = _mm512_mul_ps(factors.scale, floats_of(first));
         factors.min = _mm512_mul_ps(
-            _mm512_sub_ps(_mm512_setzero_ps(), half_rows(head, 1, half)), floats_of(mins));
-    }
-    if (form.head == HEAD_6) {
-        const uint8_t *data =
-            head + HALVES_BYTES + (step * 2 + (size_t)run) * RUN_BYTES + 16 * half;
-        factors.scale = _mm512_mul_ps(
-            factors.scale, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(
-                               _mm_loadu_si128((const __m128i *)data))));
+            _mm512_sub_ps(_mm512_setzero_ps(), half_rows(head, 1, half)), floats_of(second));
+        break;
+    case HEAD_6:
+        first = _mm_loadu_si128((const __m128i *)(data + at));
+        factors.scale =
+            _mm512_mul_ps(factors.scale, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(first)));
+        break;
+    case HEAD_2:
+        first = _mm_loadu_si128((const __m128i *)(data + at));
+        second = _mm_and_si128(_mm_srli_epi16(first, 4), _mm_set1_epi8(15));
+        factors.scale =
+            _mm512_mul_ps(factors.scale, floats_of(_mm_and_si128(first, _mm_set1_epi8(15))));
+        factors.min = _mm512_mul_ps(
+            _mm512_sub_ps(_mm512_setzero_ps(), half_rows(head, 1, half)), floats_of(second));
+        break;
+    case HEAD_X:
+        factors.scale = _mm512_mul_ps(factors.scale,
+                                      floats_off_32(unpack_x(data + step * X_STEP_BYTES, half)));
+        break;
     }
     return factors;
 }
@@ -163,6 +243,7 @@ INLINE512 __m512i start_sum(struct form form, int32_t offset)
     const __m512i whole = _mm512_set1_epi32(offset);
     switch (form.offset) {
     case 0: return _mm512_setzero_si512();
+    case 4: return _mm512_srai_epi32(whole, 5);
     case 8: return _mm512_srai_epi32(whole, 4);
     case 16: return _mm512_srai_epi32(whole, 3);
     case 32: return _mm512_srai_epi32(whole, 2);
@@ -179,7 +260,8 @@ INLINE512 void multiply_scaled(struct form form, const uint8_t *head, const uint
     const size_t at = (block * (size_t)runs + (size_t)run) * TILE_TOKENS;
     const int32_t *offsets = (by_runs(form) ? tile->run_offsets : tile->offsets) + at;
     const int8_t *q = tile->q + block * TILE_TOKENS * SL_BLOCK;
-    const float *d = tile->d + block * TILE_TOKENS, *sums = tile->sums + at;
+    const float *d = tile->d + block * TILE_TOKENS;
+    const float *sums = (by_runs(form) ? tile->run_sums : tile->sums) + at;
     __m512i sum[2][TILE_TOKENS];
     UNROLLED for (int t = 0; t < tokens; t++)
         sum[0][t] = sum[1][t] = start_sum(form, offsets[t]);
@@ -210,11 +292,11 @@ INLINE512 void multiply_scaled(struct form form, const uint8_t *head, const uint
  * own prefetcher stops at each page, and with several tokens the window of instructions is too short
  * to reach over the gap. */
 #define AHEAD 4096
-INLINE512 void prefetch_step(struct form form, const uint8_t *at)
+INLINE512 void prefetch_step(struct form form, const uint8_t *head, size_t step)
 {
-    const size_t bytes = packed_block_bytes(form) / steps_of(form);
+    const size_t bytes = packed_block_bytes(form) / steps_of(form); /* its share of the head, too */
     UNROLLED for (size_t i = 0; i < bytes; i += 64)
-        __builtin_prefetch(at + AHEAD + i);
+        __builtin_prefetch(head + AHEAD + step * bytes + i);
 }
 
 /* One tile, of which the first `tokens` count. */
@@ -231,7 +313,7 @@ INLINE512 void multiply_packed(struct form form, const uint8_t *packed, uint32_t
     for (size_t block = 0; block < blocks; block++) {
         const uint8_t *head = packed + block * packed_block_bytes(form);
         for (size_t step = 0; step < steps; step++) {
-            prefetch_step(form, head + step * packed_step_bytes(form));
+            prefetch_step(form, head, step);
             UNROLLED for (int run = 0; run < runs; run++)
                 multiply_scaled(form, head,
                                 head + head_bytes(form) + step * packed_step_bytes(form), step, run,
@@ -311,6 +393,31 @@ INLINE512 void read_row(struct form form, const uint8_t *packed, uint32_t row, u
 
 /* ---- packing ---- */
 
+/* One bit of each code. */
+INLINE512 void store_bits(const __m512i *groups, char bit, int half, uint8_t *out)
+{
+    for (int i = 0; i < 8; i++) {
+        const uint64_t mask = _mm512_test_epi8_mask(groups[i], _mm512_set1_epi8(bit));
+        memcpy(out + half * FIFTH_HALF_BYTES + 8 * i, &mask, sizeof mask);
+    }
+}
+
+/* Two bits of each code, from bit `from` on. */
+INLINE512 void store_pairs(const __m512i *groups, int from, int half, uint8_t *out)
+{
+    for (int i = 0; i < 2; i++) {
+        __m512i pairs = _mm512_setzero_si512();
+        for (int j = 0; j < 4; j++) {
+            const __m512i pair = _mm512_and_si512(
+                _mm512_srlv_epi16(groups[i + 2 * j], _mm512_set1_epi16((short)from)),
+                _mm512_set1_epi8(3));
+            pairs = _mm512_or_si512(pairs,
+                                    _mm512_sllv_epi16(pair, _mm512_set1_epi16((short)(2 * j))));
+        }
+        _mm512_storeu_si512(out + half * TOP_HALF_BYTES + 64 * i, pairs);
+    }
+}
+
 /* Stores 32 columns of sixteen rows, turned to eight groups, in the bits of the form. */
 INLINE512 void store_step(struct form form, const __m512i *groups, int half, uint8_t *step)
 {
@@ -319,25 +426,22 @@ INLINE512 void store_step(struct form form, const __m512i *groups, int half, uin
             _mm512_storeu_si512(step + half * HALF_CODES + 64 * i, groups[i]);
         return;
     }
+    if (form.bits < 4) {
+        store_pairs(groups, 0, half, step);
+        if (form.bits == 3)
+            store_bits(groups, 4, half, step + PAIR_BYTES);
+        return;
+    }
     const __m512i nibble = _mm512_set1_epi8(15);
     for (int i = 0; i < 4; i++)
         _mm512_storeu_si512(
             step + half * (NIBBLE_BYTES / 2) + 64 * i,
             _mm512_or_si512(_mm512_and_si512(groups[i], nibble),
                             _mm512_slli_epi16(_mm512_and_si512(groups[i + 4], nibble), 4)));
-    for (int i = 0; form.bits == 5 && i < 8; i++) {
-        const uint64_t fifth = _mm512_test_epi8_mask(groups[i], _mm512_set1_epi8(16));
-        memcpy(step + NIBBLE_BYTES + half * FIFTH_HALF_BYTES + 8 * i, &fifth, sizeof fifth);
-    }
-    for (int i = 0; form.bits == 6 && i < 2; i++) {
-        __m512i tops = _mm512_setzero_si512();
-        for (int j = 0; j < 4; j++) {
-            const __m512i top = _mm512_and_si512(_mm512_srli_epi16(groups[i + 2 * j], 4),
-                                                 _mm512_set1_epi8(3));
-            tops = _mm512_or_si512(tops, _mm512_sllv_epi16(top, _mm512_set1_epi16((short)(2 * j))));
-        }
-        _mm512_storeu_si512(step + NIBBLE_BYTES + half * TOP_HALF_BYTES + 64 * i, tops);
-    }
+    if (form.bits == 5)
+        store_bits(groups, 16, half, step + NIBBLE_BYTES);
+    if (form.bits == 6)
+        store_pairs(groups, 4, half, step + NIBBLE_BYTES);
 }
 
 /* Codes of 64 columns of sixteen rows into a step and, where there is one, the next. */
@@ -392,28 +496,79 @@ INLINE512 void pack_plain(struct form form, sl_pair_fn *unpack, size_t file_byte
     }
 }
 
-/* The scales of one row of a super-block to its place in the head. */
+/* Two numbers of six bits of one row, as unpack_sixes reads them. */
+INLINE512 void pack_sixes(uint8_t first, uint8_t second, int half, uint32_t row, uint8_t *data)
+{
+    const uint8_t tops = (uint8_t)(first >> 4 | second >> 4 << 2);
+    data[16 * (size_t)half + row] = (uint8_t)((first & 15) | (second & 15) << 4);
+    data[K_TOPS + row] = (uint8_t)(data[K_TOPS + row] | tops << (half == 0 ? 0 : 4));
+}
+
+/* Where the halves and the scales of a super-block are in the file. */
+struct places {
+    size_t d, dmin, scales;
+};
+
+INLINE512 struct places places_of(enum head head)
+{
+    switch (head) {
+    case HEAD_6:
+        return (struct places){.d = offsetof(struct sl_block_q6_k, d),
+                               .scales = offsetof(struct sl_block_q6_k, scales)};
+    case HEAD_2:
+        return (struct places){.d = offsetof(struct sl_block_q2_k, d),
+                               .dmin = offsetof(struct sl_block_q2_k, dmin),
+                               .scales = offsetof(struct sl_block_q2_k, scales)};
+    case HEAD_3:
+        return (struct places){.d = offsetof(struct sl_block_q3_k, d),
+                               .scales = offsetof(struct sl_block_q3_k, scales)};
+    case HEAD_X: return (struct places){.d = offsetof(struct sl_block_iq4_xs, d)};
+    default:
+        return (struct places){.d = offsetof(struct sl_block_q4_k, d),
+                               .dmin = offsetof(struct sl_block_q4_k, dmin),
+                               .scales = offsetof(struct sl_block_q4_k, scales)};
+    }
+}
+
+/* The factors of one row of a super-block to their places in the head. */
 INLINE512 void pack_factors(struct form form, const uint8_t *data, int half, uint32_t row,
                             uint8_t *head)
 {
+    const struct places places = places_of(form.head);
     const size_t at = (size_t)half * 32 + row * 2;
-    if (form.head == HEAD_6) {
-        memcpy(head + at, data + offsetof(struct sl_block_q6_k, d), sizeof(sl_f16));
+    uint8_t *rest = head + HALVES_BYTES * (form.has_min ? 2 : 1);
+    uint8_t first[16], second[8];
+    memcpy(head + at, data + places.d, sizeof(sl_f16));
+    if (form.has_min)
+        memcpy(head + HALVES_BYTES + at, data + places.dmin, sizeof(sl_f16));
+    if (form.head == HEAD_6 || form.head == HEAD_2)
         for (size_t run = 0; run < 2 * SUPER_STEPS; run++)
-            head[HALVES_BYTES + run * RUN_BYTES + 16 * (size_t)half + row] =
-                data[offsetof(struct sl_block_q6_k, scales) + run];
-        return;
+            rest[run * RUN_BYTES + 16 * (size_t)half + row] = data[places.scales + run];
+    if (form.head == HEAD_K) {
+        sl_k_scales_unpack(data + places.scales, first, second);
+        for (size_t step = 0; step < SUPER_STEPS; step++)
+            pack_sixes(first[step], second[step], half, row, rest + step * K_STEP_BYTES);
     }
-    uint8_t scales[8], mins[8];
-    memcpy(head + at, data, sizeof(sl_f16));
-    memcpy(head + HALVES_BYTES + at, data + 2, sizeof(sl_f16));
-    sl_k_scales_unpack(data + offsetof(struct sl_block_q4_k, scales), scales, mins);
-    for (size_t step = 0; step < SUPER_STEPS; step++) {
-        uint8_t *part = head + 2 * HALVES_BYTES + step * K_STEP_BYTES;
-        const uint8_t tops = (uint8_t)(scales[step] >> 4 | mins[step] >> 4 << 2);
-        part[16 * (size_t)half + row] = (uint8_t)((scales[step] & 15) | (mins[step] & 15) << 4);
-        part[K_TOPS + row] = (uint8_t)(part[K_TOPS + row] | tops << (half == 0 ? 0 : 4));
+    if (form.head == HEAD_3) {
+        sl_q3_k_scales_unpack(data + places.scales, first);
+        for (size_t step = 0; step < SUPER_STEPS; step++)
+            pack_sixes(first[2 * step], first[2 * step + 1], half, row,
+                       rest + step * K_STEP_BYTES);
     }
+    for (uint32_t step = 0; form.head == HEAD_X && step < SUPER_STEPS; step++) {
+        const uint32_t six = sl_iq4_xs_scale((const struct sl_block_iq4_xs *)(const void *)data, step);
+        uint8_t *low = rest + step * X_STEP_BYTES + row, *top = low - row + X_TOPS + row % 8;
+        *low = (uint8_t)(*low | (six & 15) << (half == 0 ? 0 : 4));
+        *top = (uint8_t)(*top | six >> 4 << (4 * half + (row < 8 ? 0 : 2)));
+    }
+}
+
+/* The codes of IQ4_XS without their steps. */
+INLINE512 void super_iq4_raw(const uint8_t *data, struct sl_super *out)
+{
+    const uint8_t *q = data + offsetof(struct sl_block_iq4_xs, q);
+    for (int i = 0; i < 4; i++)
+        out->codes[i] = two_nibble_blocks(_mm256_loadu_si256((const __m256i *)(q + 32 * i)));
 }
 
 INLINE512 void pack_super(struct form form, sl_super_fn *unpack, size_t file_bytes,
@@ -483,10 +638,14 @@ PACKED(q5_1, pack_plain, pair_q5_1, sl_block_q5_1, 5, 0, HEAD_PLAIN, true, false
 PACKED(iq4_nl, pack_plain, pair_q4_0, sl_block_iq4_nl, 4, 128, HEAD_PLAIN, false, true)
 PACKED(q4_k, pack_super, super_q4_k, sl_block_q4_k, 4, 0, HEAD_K, true, false)
 PACKED(q5_k, pack_super, super_q5_k, sl_block_q5_k, 5, 0, HEAD_K, true, false)
+PACKED(q2_k, pack_super, super_q2_k, sl_block_q2_k, 2, 0, HEAD_2, true, false)
+PACKED(q3_k, pack_super, super_q3_k, sl_block_q3_k, 3, 4, HEAD_3, false, false)
+PACKED(iq4_xs, pack_super, super_iq4_raw, sl_block_iq4_xs, 4, 128, HEAD_X, false, true)
 PACKED(q6_k, pack_super, super_q6_k, sl_block_q6_k, 6, 32, HEAD_6, false, false)
 
 const struct sl_packing sl_avx512_packings[SL_TYPE_COUNT] = {
     [SL_TYPE_Q8_0] = ROW(q8_0),     [SL_TYPE_Q4_0] = ROW(q4_0), [SL_TYPE_Q4_1] = ROW(q4_1),
     [SL_TYPE_Q5_0] = ROW(q5_0),     [SL_TYPE_Q5_1] = ROW(q5_1), [SL_TYPE_Q4_K] = ROW(q4_k),
+    [SL_TYPE_Q2_K] = ROW(q2_k),     [SL_TYPE_Q3_K] = ROW(q3_k), [SL_TYPE_IQ4_XS] = ROW(iq4_xs),
     [SL_TYPE_IQ4_NL] = ROW(iq4_nl), [SL_TYPE_Q5_K] = ROW(q5_k), [SL_TYPE_Q6_K] = ROW(q6_k),
 };

@@ -21,7 +21,7 @@
 #include "kernels.h"
 
 #define SL_TOKEN_TILE 4   /* tokens that `rows` handles at once: accumulators fit 16 registers */
-#define SL_PANEL_ROWS 32  /* two 512-bit registers of floats */
+#define SL_PANEL_ROWS SL_PACK_ROWS /* two 512-bit registers of floats */
 #define SL_PANEL_TILE_TOKENS 6 /* that meet a panel together; see kernels_avx512_panel.c */
 #define SL_PACKED_TOKENS_MAX 24 /* from here on expanding, a fifth of a tile's work, has paid */
 #define SL_SUB_BLOCK 16   /* the finest run of weights with a scale of its own (Q2_K, Q3_K, Q6_K) */

@@ -89,31 +89,45 @@ size_t sl_matrix_packed_bytes(const struct sl_matrix *matrix)
 
 struct rearrangement {
     const struct sl_matrix *matrix;
+    const struct sl_packing *packing;
     uint8_t *memory;
+    uint32_t first;
 };
 
-/* Panels [begin, end). */
+/* Panels [begin, end) from the first on. */
 static void pack_panels(void *ctx, uint32_t begin, uint32_t end, uint32_t worker)
 {
     const struct rearrangement *job = ctx;
     const struct sl_matrix *matrix = job->matrix;
+    const size_t bytes = job->packing->bytes(matrix->cols);
     (void)worker;
-    for (uint32_t panel = begin; panel < end; panel++) {
-        const uint32_t first = panel * SL_PANEL_ROWS, left = matrix->rows - first;
-        matrix->packing->pack(matrix->data + first * matrix->row_bytes, matrix->row_bytes,
-                              left < SL_PANEL_ROWS ? left : SL_PANEL_ROWS, matrix->cols,
-                              job->memory + panel * matrix->packed_panel_bytes);
+    for (uint32_t panel = job->first + begin; panel < job->first + end; panel++) {
+        const uint32_t row = panel * SL_PANEL_ROWS, left = matrix->rows - row;
+        job->packing->pack(matrix->data + row * matrix->row_bytes, matrix->row_bytes,
+                           left < SL_PANEL_ROWS ? left : SL_PANEL_ROWS, matrix->cols,
+                           job->memory + panel * bytes);
     }
+}
+
+void sl_matrix_pack_panels(const struct sl_matrix *matrix, struct sl_pool *pool, uint8_t *memory,
+                           uint32_t first, uint32_t count)
+{
+    struct rearrangement job = {matrix, packing_of(matrix->type), memory, first};
+    assert(job.packing != NULL && first + count <= panels_of(matrix));
+    sl_pool_for(pool, count, 1, pack_panels, &job);
+}
+
+void sl_matrix_use_packed(struct sl_matrix *matrix, uint8_t *memory)
+{
+    matrix->packing = packing_of(matrix->type);
+    matrix->packed_panel_bytes = matrix->packing->bytes(matrix->cols);
+    matrix->packed = memory;
 }
 
 void sl_matrix_pack(struct sl_matrix *matrix, struct sl_pool *pool, uint8_t *memory)
 {
-    assert(sl_matrix_packed_bytes(matrix) != 0);
-    struct rearrangement job = {matrix, memory};
-    matrix->packing = packing_of(matrix->type);
-    matrix->packed_panel_bytes = matrix->packing->bytes(matrix->cols);
-    sl_pool_for(pool, panels_of(matrix), 1, pack_panels, &job);
-    matrix->packed = memory;
+    sl_matrix_pack_panels(matrix, pool, memory, 0, panels_of(matrix));
+    sl_matrix_use_packed(matrix, memory);
 }
 
 /* ---- scratch ---- */

@@ -116,8 +116,7 @@ struct sl_model {
     uint32_t main_type; /* the tensor type that most weights have */
     uint32_t context_tokens;
     struct sl_vector *owned; /* vectors that had to be converted */
-    void *packed;            /* weights in the kernels' form, see sl_model_pack; NULL: none */
-    size_t packed_bytes;
+    struct sl_model_packed *packed; /* weights in the kernels' form, see sl_model_pack; NULL: none */
 };
 
 /* Opens and checks a model. `context_tokens` is the length of a sequence that will be used; 0 means
@@ -134,9 +133,12 @@ void sl_model_close(struct sl_model *model);
 
 /* ---- model_pack.c ---- */
 
-/* Rearranges the weights into the form that the kernels in force prefer, once, and gives the file's
- * pages back; where there is no such form or no memory they stay as they are. Before the model is
- * used; uses the pool. */
+/* Rearranges about `bytes` more of the weights into the form that the kernels in force prefer, and
+ * gives the file's pages back. True: there is more to do. Where there is no such form, or no memory
+ * for it, the weights stay as they are. A matrix is used as stored until all of it is rearranged, so
+ * this goes on between forward passes, on their thread; it uses the pool. */
+bool sl_model_pack_some(struct sl_model *model, struct sl_pool *pool, size_t bytes) SL_MUST_CHECK;
+/* All of them. */
 void sl_model_pack(struct sl_model *model, struct sl_pool *pool);
 /* Frees that memory; for sl_model_close. */
 void sl_model_unpack(struct sl_model *model);

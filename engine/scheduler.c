@@ -27,6 +27,11 @@
 
 /* How long the rate of generated tokens is averaged over. */
 #define RATE_WINDOW_NS 1000000000u
+/* Weights rearranged at once while nobody waits, and behind a step of so many tokens: some
+ * milliseconds, and less than the step took. */
+#define PACK_BYTES ((size_t)8 << 20)
+#define PACK_STEP_BYTES ((size_t)2 << 20)
+#define PACK_STEP_TOKENS 8
 
 void sl_scheduler_charge(struct sl_scheduler *scheduler, const struct sl_generation *generation,
                          uint64_t service)
@@ -142,7 +147,7 @@ static bool wait_for_work(struct sl_scheduler *scheduler, struct sl_scheduler_ca
 {
     pthread_mutex_lock(&scheduler->mutex);
     while (!scheduler->is_stopping && scheduler->waiting_count == 0 &&
-           scheduler->running_count == 0 && scheduler->calls == NULL)
+           scheduler->running_count == 0 && scheduler->calls == NULL && !scheduler->is_packing)
         pthread_cond_wait(&scheduler->work, &scheduler->mutex);
     const bool go_on = !scheduler->is_stopping;
     *call = NULL;
@@ -206,6 +211,20 @@ static void end_all(struct sl_scheduler *scheduler)
     pthread_mutex_unlock(&scheduler->mutex);
 }
 
+/* Brings more of the weights into the form that the kernels prefer. */
+static void pack_weights(struct sl_scheduler *scheduler)
+{
+    size_t bytes = PACK_BYTES;
+    if (scheduler->running_count > 0) {
+        uint32_t tokens = 0;
+        for (uint32_t idx = 0; idx < scheduler->span_count; idx++)
+            tokens += scheduler->spans[idx].count;
+        bytes = PACK_STEP_BYTES * (1 + tokens / PACK_STEP_TOKENS);
+    }
+    scheduler->is_packing =
+        sl_model_pack_some(scheduler->config.model, scheduler->config.pool, bytes);
+}
+
 static void *scheduler_main(void *context)
 {
     struct sl_scheduler *scheduler = context;
@@ -218,6 +237,8 @@ static void *scheduler_main(void *context)
             run_call(scheduler, call);
         if (scheduler->running_count > 0)
             sl_scheduler_step(scheduler);
+        if (scheduler->is_packing)
+            pack_weights(scheduler);
         show_load(scheduler);
     }
     end_all(scheduler);
@@ -245,6 +266,7 @@ enum sl_err sl_scheduler_start(const struct sl_scheduler_config *config, struct 
     if (scheduler == NULL)
         return sl_error_set(error, SL_ERR_MEMORY, NULL);
     scheduler->config = *config;
+    scheduler->is_packing = true;
     pthread_mutex_init(&scheduler->mutex, NULL);
     pthread_cond_init(&scheduler->work, NULL);
     pthread_cond_init(&scheduler->call_done, NULL);

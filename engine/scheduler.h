@@ -21,7 +21,7 @@ struct sl_scheduler;
 
 /* All borrowed; used by the scheduler's thread alone until it is stopped. */
 struct sl_scheduler_config {
-    const struct sl_model *model;
+    struct sl_model *model; /* whose weights are rearranged between steps: sl_model_pack_some */
     const struct sl_tokenizer *tokenizer;
     struct sl_kv_cache *cache; /* NULL for an encoder: then only calls run */
     struct sl_forward *forward;

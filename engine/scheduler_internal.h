@@ -47,6 +47,7 @@ struct sl_scheduler {
     struct sl_span *spans;             /* (sequences_max) */
     struct sl_generation **span_owner; /* (sequences_max) */
     uint32_t span_count;
+    bool is_packing;          /* weights are still being rearranged */
     uint64_t window_begin_ns; /* of the measurement of tokens_per_second */
     uint64_t window_tokens;
 };

@@ -25,6 +25,7 @@ static void measure(const char *path, uint32_t threads, uint32_t prompt, uint32_
     const double start = now();
     struct sl_engine *engine = open_engine(path, threads);
     const double open_ms = (now() - start) * 1e3;
+    settle();
     const uint32_t context = sl_engine_info(engine)->context_tokens;
     if (prompt + answer > context)
         prompt = context - answer;

@@ -82,6 +82,7 @@ int main(int argc, char **argv)
     struct sl_engine *engine = open_engine(argv[1], threads);
     cpu_threads = argc > 5 ? (threads > 0 ? threads : 1) : 0;
     printf("%s%s\n", argv[1], cpu_threads > 0 ? " (CPU time)" : "");
+    settle();
     (void)run_once(engine, 0, OWN_TOKENS, 2); /* touches the weights */
     measure_streams(engine, answer, runs);
     measure_shared(engine, runs);

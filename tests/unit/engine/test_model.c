@@ -3,6 +3,8 @@
 #include "model.h"
 #include "tiny_model.h"
 
+#include "sluice/quantize.h"
+
 #include <math.h>
 
 /* Opens a model that must be refused; the message must name what is wrong. */
@@ -125,10 +127,9 @@ struct bench {
     uint32_t pages[3][SL_KV_PAGE_TOKENS];
 };
 
-static void open_bench(struct bench *bench, enum sl_kv_format format)
+static void open_bench_file(struct bench *bench, const char *path, enum sl_kv_format format)
 {
     struct sl_error error = {0};
-    const char *path = tiny_model_write((struct tiny_model){.width = 128}, "m.gguf");
     ck_assert_int_eq(sl_model_open(path, 0, &bench->model, &error), SL_OK);
     const struct sl_kv_config config = {.layers = 2,
                                         .heads = 2,
@@ -141,6 +142,11 @@ static void open_bench(struct bench *bench, enum sl_kv_format format)
     ck_assert_int_eq(sl_forward_create(bench->model, bench->cache, bench->pool, 256, ROWS,
                                        &bench->forward, &error),
                      SL_OK);
+}
+
+static void open_bench(struct bench *bench, enum sl_kv_format format)
+{
+    open_bench_file(bench, tiny_model_write((struct tiny_model){.width = 128}, "m.gguf"), format);
 }
 
 static void close_bench(struct bench *bench)
@@ -250,6 +256,54 @@ START_TEST(smaller_kv_formats_stay_near_the_exact_one)
 }
 END_TEST
 
+/* Logits stay, up to the order of additions, while weights are rearranged a few rows at a time. */
+static void check_packing(const char *path, const char *type)
+{
+    struct bench bench;
+    char quantized[4096];
+    struct sl_error error = {0};
+    int32_t ids[TOKENS];
+    float before[TINY_VOCAB], after[TINY_VOCAB];
+    snprintf(quantized, sizeof quantized, "%s.%s", path, type);
+    ck_assert_int_eq(sl_quantize_file(path, quantized, type, NULL, NULL, &error), SL_OK);
+    open_bench_file(&bench, quantized, SL_KV_FORMAT_F32);
+    const bool has_form = sl_matrix_packed_bytes(&bench.model->output) > 0;
+    make_ids(ids, 3);
+    read_in_pieces(&bench, 0, ids, 40, before);
+    double squares = 0;
+    for (uint32_t idx = 0; idx < TINY_VOCAB; idx++)
+        squares += (double)before[idx] * (double)before[idx];
+    const float deviation = (float)sqrt(squares / TINY_VOCAB);
+    uint32_t parts = 1;
+    for (bool more = true; more; parts++) {
+        more = sl_model_pack_some(bench.model, bench.pool, 5000);
+        read_in_pieces(&bench, 0, ids, 40, after);
+        ck_assert_msg(largest_difference(before, after) < 0.02f * deviation,
+                      "%s, part %u: %g of a deviation", type, parts,
+                      (double)(largest_difference(before, after) / deviation));
+    }
+    ck_assert(!sl_model_pack_some(bench.model, bench.pool, 5000)); /* and stays done */
+    if (has_form) {
+        ck_assert_uint_gt(parts, 8);
+        ck_assert_ptr_nonnull(bench.model->output.packed);
+        ck_assert_ptr_eq(bench.model->token_embedding.packed, bench.model->output.packed);
+        ck_assert_ptr_nonnull(bench.model->layers[1].down.packed);
+    }
+    close_bench(&bench);
+}
+
+START_TEST(weights_may_be_rearranged_between_two_steps)
+{
+    /* The output matrix is the embedding, so its rows are looked up in the new form as well. */
+    char path[4096];
+    snprintf(path, sizeof path, "%s",
+             tiny_model_write((struct tiny_model){.width = 128, .leave_out = "output.weight"},
+                              "tied.gguf"));
+    check_packing(path, "Q8_0");
+    check_packing(path, "Q4_0");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("model");
@@ -264,6 +318,7 @@ int main(void)
     tcase_add_test(tcase, pieces_of_any_size_give_the_same_logits);
     tcase_add_test(tcase, sequences_of_one_batch_do_not_see_each_other);
     tcase_add_test(tcase, smaller_kv_formats_stay_near_the_exact_one);
+    tcase_add_test(tcase, weights_may_be_rearranged_between_two_steps);
     suite_add_tcase(suite, tcase);
     return sl_test_main(suite);
 }
