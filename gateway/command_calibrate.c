@@ -53,10 +53,15 @@ int sl_command_calibrate(struct sl_command_call *call)
     if (call->arguments.word_count > 0 || options.model_path[0] == '\0' ||
         options.data_path == NULL)
         return sl_commands_misuse("calibrate takes --model FILE.gguf --data ROWS.jsonl");
+    options.no_gate = sl_commands_flag(call, "no-gate") != NULL;
+    uint32_t seed = (uint32_t)options.seed;
     if (!read_double(call, "risk", &options.risk) ||
+        !read_double(call, "delta", &options.delta) ||
+        !read_double(call, "oos-share", &options.oos_share) || !read_count(call, "seed", &seed) ||
         !read_double(call, "cloud-usd", &options.cloud_usd) ||
         !read_count(call, "rows", &options.rows_max))
         return SL_EXIT_MISUSED;
+    options.seed = seed;
     return sl_calibrate_command(&options, stdout, stderr);
 }
 
@@ -76,8 +81,11 @@ int sl_command_eval(struct sl_command_call *call)
     if (call->arguments.word_count > 0 || options.model_path[0] == '\0' ||
         options.data_path == NULL)
         return sl_commands_misuse("eval takes --model FILE.gguf --data ROWS.jsonl");
+    uint32_t seed = (uint32_t)options.seed;
     if (!read_double(call, "threshold", &options.threshold) ||
+        !read_count(call, "bootstrap", &options.bootstrap) || !read_count(call, "seed", &seed) ||
         !read_count(call, "rows", &options.rows_max))
         return SL_EXIT_MISUSED;
+    options.seed = seed;
     return sl_eval_command(&options, stdout, stderr);
 }

@@ -192,6 +192,16 @@ static unsigned fold_of(const struct folds *folds, const struct sl_fit_row *row)
 }
 
 /* Out-of-fold raw scores; returns the mean log loss, infinite where a fold cannot be fitted. */
+/* A weight against its feature's sense comes of two features that say the same; it fits these rows a
+ * little better and fails on others, as when an answer is drawn at a high temperature. */
+static bool has_right_signs(const struct sl_linear_score *score)
+{
+    for (size_t f = 0; f < score->count; f++)
+        if (score->weights[f] * sl_feature_id_sign(score->ids[f]) < 0)
+            return false;
+    return true;
+}
+
 static double out_of_fold(const struct folds *folds, const enum sl_feature_id *ids, size_t id_count,
                           double *raw)
 {
@@ -202,7 +212,8 @@ static double out_of_fold(const struct folds *folds, const enum sl_feature_id *i
         for (size_t i = 0; i < folds->count; i++)
             if (fold_of(folds, folds->rows[i]) != fold)
                 folds->part[size++] = folds->rows[i];
-        if (size == 0 || !sl_fit_logistic(folds->part, size, ids, id_count, RIDGE, &score))
+        if (size == 0 || !sl_fit_logistic(folds->part, size, ids, id_count, RIDGE, &score) ||
+            !has_right_signs(&score))
             return (double)INFINITY;
         for (size_t i = 0; i < folds->count; i++) {
             const struct sl_fit_row *row = folds->rows[i];
@@ -383,8 +394,13 @@ static enum sl_err fit_score(const struct folds *folds, bool early_only,
     if (raw == NULL)
         return sl_error_set(error, SL_ERR_MEMORY, NULL);
     size_t count = choose_features(folds, early_only, ids, raw);
-    bool is_fitted = count != 0 && isfinite(out_of_fold(folds, ids, count, raw)) &&
-                     sl_fit_logistic(folds->rows, folds->count, ids, count, RIDGE, score);
+    bool is_fitted = false;
+    while (count != 0 && !is_fitted) { /* the feature that came last goes where signs are wrong */
+        is_fitted = isfinite(out_of_fold(folds, ids, count, raw)) &&
+                    sl_fit_logistic(folds->rows, folds->count, ids, count, RIDGE, score) &&
+                    has_right_signs(score);
+        count -= !is_fitted;
+    }
     if (is_fitted)
         is_fitted = folds->count >= ISOTONIC_ROWS_MIN ? fit_isotonic_map(folds, raw, score)
                                                       : fit_platt(folds, raw, score);

@@ -25,13 +25,27 @@
 #include <string.h>
 
 #define LOGPROB_SLACK 1e-3F    /* rounding may put a log-probability this far above zero */
+#define ENTROPY_SLACK 0.01F    /* and an entropy this far below the surprise */
 #define LOG_FLOOR 1e-5         /* of the log-scaled features: finer certainty is noise */
 #define LOGIT_MAX 20.0         /* of the gate's probability: 1 - 2e-9 */
 #define UNSEEN_LOGPROB (-40.0) /* lower than any token that is chosen */
-#define UNSEEN_ENTROPY 16.0    /* log of a vocabulary of 9 million */
+#define UNSEEN_ENTROPY 40.0    /* or the surprise of such a token */
 #define UNSEEN_MARGIN 60.0F
 
 /* ---- gathering ---- */
+
+/* What a token that was not the best one says of its answer. Of a best token the surprise, -log p, is
+ * never above the entropy; one above it was drawn against the odds (by temperature, a bias), and then
+ * its own surprise is the uncertainty, and its margin is negative. */
+static struct sl_token_stats as_chosen(const struct sl_token_stats *stats)
+{
+    struct sl_token_stats own = *stats;
+    if (-own.logprob > own.entropy + ENTROPY_SLACK) {
+        own.margin = own.entropy + own.logprob;
+        own.entropy = -own.logprob;
+    }
+    return own;
+}
 
 void sl_features_init(struct sl_features *features)
 {
@@ -95,7 +109,8 @@ static void slide_window(struct sl_features *features, float logprob)
 
 void sl_features_token(struct sl_features *features, const struct sl_token_stats *stats)
 {
-    float logprob = stats->logprob, margin = stats->margin, entropy = stats->entropy;
+    const struct sl_token_stats own = as_chosen(stats);
+    float logprob = own.logprob, margin = own.margin, entropy = own.entropy;
     bool is_sane = logprob <= LOGPROB_SLACK && isfinite(margin) && isfinite(entropy) &&
                    isfinite(logprob);
     features->tokens++;
@@ -131,14 +146,15 @@ void sl_features_choice(struct sl_features *features, const struct sl_token_stat
         features->is_broken = true;
     if (!is_sane || features->has_label)
         return;
+    const struct sl_token_stats own = as_chosen(choice);
     bool replaces = is_label || !features->has_choice;
-    float margin = fminf(choice->margin, UNSEEN_MARGIN); /* infinite where only one was allowed */
-    if (replaces || choice->logprob < features->choice_logprob)
-        features->choice_logprob = choice->logprob;
+    float margin = fminf(own.margin, UNSEEN_MARGIN); /* infinite where only one was allowed */
+    if (replaces || own.logprob < features->choice_logprob)
+        features->choice_logprob = own.logprob;
     if (replaces || margin < features->choice_margin)
         features->choice_margin = margin;
-    if (replaces || choice->entropy > features->choice_entropy)
-        features->choice_entropy = choice->entropy;
+    if (replaces || own.entropy > features->choice_entropy)
+        features->choice_entropy = own.entropy;
     features->has_choice = true;
     features->has_label = is_label;
 }
@@ -161,13 +177,16 @@ void sl_features_answer(struct sl_features *features, const struct sl_calibratio
 static const struct {
     const char *word;
     bool is_early;
+    int sign;
 } feature_rows[] = {
-#define X(symbol, word, is_early) {word, is_early},
+#define X(symbol, word, is_early, sign) {word, is_early, sign},
     SL_FEATURE_ROWS(X)
 #undef X
 };
 
 const char *sl_feature_id_word(enum sl_feature_id id) { return feature_rows[id].word; }
+
+int sl_feature_id_sign(enum sl_feature_id id) { return feature_rows[id].sign; }
 
 bool sl_feature_id_is_early(enum sl_feature_id id) { return feature_rows[id].is_early; }
 
@@ -292,7 +311,7 @@ static void bound_choice(const struct sl_features *f, double low[], double high[
         return;
     bound(low, high, SL_F_CHOICE_LOGPROB, UNSEEN_LOGPROB, 0);
     bound(low, high, SL_F_CHOICE_LOGPROB_LOG, log_scaled(0), log_scaled(UNSEEN_LOGPROB));
-    bound(low, high, SL_F_CHOICE_MARGIN, 0, (double)UNSEEN_MARGIN);
+    bound(low, high, SL_F_CHOICE_MARGIN, UNSEEN_LOGPROB, (double)UNSEEN_MARGIN);
     bound(low, high, SL_F_CHOICE_ENTROPY, 0, UNSEEN_ENTROPY);
     bound(low, high, SL_F_CHOICE_ENTROPY_LOG, log(LOG_FLOOR), log(LOG_FLOOR + UNSEEN_ENTROPY));
 }
@@ -312,8 +331,9 @@ void sl_features_bounds(const struct sl_features *f, uint32_t tokens_left,
     bound(low, high, SL_F_LOGPROB_Q25, UNSEEN_LOGPROB, 0);
     bound(low, high, SL_F_LOGPROB_WINDOW, UNSEEN_LOGPROB,
           f->tokens < SL_FEATURE_WINDOW ? 0 : f->window_worst);
-    bound_mean(low, high, SL_F_MARGIN_MEAN, f->margin_sum, tokens, left, 0, (double)UNSEEN_MARGIN);
-    bound(low, high, SL_F_MARGIN_MIN, 0, f->margin_min);
+    bound_mean(low, high, SL_F_MARGIN_MEAN, f->margin_sum, tokens, left, UNSEEN_LOGPROB,
+               (double)UNSEEN_MARGIN);
+    bound(low, high, SL_F_MARGIN_MIN, UNSEEN_LOGPROB, f->margin_min);
     bound_mean(low, high, SL_F_ENTROPY_MEAN, f->entropy_sum, tokens, left, 0, UNSEEN_ENTROPY);
     bound(low, high, SL_F_ENTROPY_MAX, f->entropy_max, UNSEEN_ENTROPY);
     bound(low, high, SL_F_TOKENS_LOG, log1p(tokens), log1p(tokens + left));

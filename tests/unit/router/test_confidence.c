@@ -142,7 +142,7 @@ START_TEST(the_choice_of_the_label_is_kept_and_else_the_least_sure_one)
     double vector[SL_FEATURE_IDS], low[SL_FEATURE_IDS], high[SL_FEATURE_IDS];
     const struct sl_token_stats sure = {.logprob = -0.01F, .entropy = 0.05F, .margin = 5};
     const struct sl_token_stats label = {.logprob = -0.5F, .entropy = 0.9F, .margin = 0.7F};
-    const struct sl_token_stats slot = {.logprob = -3, .entropy = 2, .margin = 0.1F};
+    const struct sl_token_stats slot = {.logprob = -1.5F, .entropy = 2, .margin = 0.1F};
     const struct sl_token_stats forced = {.logprob = 0, .entropy = 0, .margin = INFINITY};
     sl_features_init(&features);
     sl_features_vector(&features, vector);
@@ -152,7 +152,7 @@ START_TEST(the_choice_of_the_label_is_kept_and_else_the_least_sure_one)
     add(&features, -0.1F);
     sl_features_choice(&features, &slot, false);
     sl_features_vector(&features, vector);
-    ck_assert_double_eq_tol(vector[SL_F_CHOICE_LOGPROB], -3, 1e-6);
+    ck_assert_double_eq_tol(vector[SL_F_CHOICE_LOGPROB], -1.5, 1e-6);
     ck_assert_double_eq_tol(vector[SL_F_CHOICE_MARGIN], 0.1, 1e-6);
     sl_features_bounds(&features, 5, low, high); /* a label may still come: anything goes */
     ck_assert_double_eq(high[SL_F_CHOICE_LOGPROB], 0);
@@ -167,6 +167,22 @@ START_TEST(the_choice_of_the_label_is_kept_and_else_the_least_sure_one)
     ck_assert(!features.is_broken);
     sl_features_choice(&features, &(struct sl_token_stats){.logprob = NAN}, false);
     ck_assert(features.is_broken);
+}
+END_TEST
+
+START_TEST(a_token_drawn_against_the_odds_is_as_uncertain_as_it_was_surprising)
+{
+    struct sl_features features;
+    double vector[SL_FEATURE_IDS];
+    const struct sl_token_stats drawn = {.logprob = -6, .entropy = 0.1F, .margin = 4};
+    sl_features_init(&features);
+    sl_features_token(&features, &drawn);
+    sl_features_choice(&features, &drawn, true);
+    sl_features_vector(&features, vector);
+    ck_assert_double_eq_tol(vector[SL_F_ENTROPY_MAX], 6, 1e-6);
+    ck_assert_double_eq_tol(vector[SL_F_CHOICE_ENTROPY], 6, 1e-6);
+    ck_assert_double_lt(vector[SL_F_MARGIN_MIN], 0);
+    ck_assert_double_lt(vector[SL_F_CHOICE_MARGIN], 0);
 }
 END_TEST
 
@@ -208,6 +224,7 @@ int main(void)
     tcase_add_test(tcase, long_answers_keep_bounded_samples_and_even_quantiles);
     tcase_add_test(tcase, the_best_that_can_still_be_is_never_below_what_comes);
     tcase_add_test(tcase, the_choice_of_the_label_is_kept_and_else_the_least_sure_one);
+    tcase_add_test(tcase, a_token_drawn_against_the_odds_is_as_uncertain_as_it_was_surprising);
     tcase_add_test(tcase, names_of_features_are_read_back);
     tcase_add_test(tcase, loops_are_found_at_the_end_of_a_text_only);
     suite_add_tcase(suite, tcase);
