@@ -48,12 +48,12 @@ run_sluice() { # MODEL THREADS
 run_peer() { # MODEL THREADS NAME COMMAND
     # shellcheck disable=SC2086 # the command's options are words
     $4 -m "$folder/$1.gguf" -p 512 -n 64 -t "$2" -r 1 -o csv 2>/dev/null |
-        awk -F, -v model="$1" -v threads="$2" -v name="$3" '
-            { gsub(/"/, "") }
-            /avg_ts/ { for (i = 1; i <= NF; i++) at[$i] = i; next }
+        awk -v model="$1" -v threads="$2" -v name="$3" '
+            /avg_ts/ { n = split($0, names, ","); for (i = 1; i <= n; i++) at[names[i]] = i; next }
             !("avg_ts" in at) { next } # what some print before the table
-            $at["n_prompt"] == 512 { prompt = $at["avg_ts"] }
-            $at["n_gen"] == 64 { generation = $at["avg_ts"] }
+            { gsub(/^"|"$/, ""); split($0, cell, /","/) } # a cell may hold a comma
+            cell[at["n_prompt"]] == 512 { prompt = cell[at["avg_ts"]] }
+            cell[at["n_gen"]] == 64 { generation = cell[at["avg_ts"]] }
             END { print model, threads, name, prompt + 0, generation + 0 }'
 }
 
