@@ -129,7 +129,11 @@ START_TEST(every_table_of_kernels_reads_the_same_weights)
             uint8_t *bytes = raw_bytes(entry, &len);
             const uint32_t type = (uint32_t)int_field(entry, "type_id");
             const uint32_t n = (uint32_t)int_field(entry, "n");
-            const struct sl_matrix matrix = {type, 1, n, sl_type_row_bytes(type, n), bytes};
+            const struct sl_matrix matrix = {.type = type,
+                                             .rows = 1,
+                                             .cols = n,
+                                             .row_bytes = sl_type_row_bytes(type, n),
+                                             .data = bytes};
             const double squared = unit_vector_error(&matrix, pool, scratch);
             /* A few float roundings: scale times scale, code times both, plus the minimum. */
             if (squared < 1e-12)
