@@ -143,10 +143,16 @@ static bool is_pressed(const struct sl_measurements *m, const struct sl_route *r
            (device->has_load && local->load_max > 0 && device->load_share > local->load_max);
 }
 
+/* A route that takes less sure answers takes less sure prompts too. */
+static double prompt_score_wanted(const struct sl_measurements *m, const struct sl_route *route)
+{
+    return fmin(route->local.prompt_score_min, sl_decide_threshold(m, route));
+}
+
 static bool prompt_is_foreign(const struct sl_measurements *m, const struct sl_route *route)
 {
     return m->prompt_score.method != SL_SCORE_NONE &&
-           m->prompt_score.value < route->local.prompt_score_min;
+           m->prompt_score.value < prompt_score_wanted(m, route);
 }
 
 static struct obstacle local_obstacle(const struct sl_measurements *m, const struct sl_route *route,
@@ -271,7 +277,7 @@ static void say_change(struct sl_decision *d, const struct sl_measurements *m,
     case SL_REASON_LOW_CONFIDENCE:
         if (!d->is_scored && prompt_is_foreign(m, route))
             snprintf(out, size, "a prompt_score_min of at most %.4f, instead of %.4f",
-                     m->prompt_score.value, route->local.prompt_score_min);
+                     m->prompt_score.value, prompt_score_wanted(m, route));
         else
             say_score(d, out, size);
         break;

@@ -98,7 +98,7 @@ static void note_local(struct work *work, size_t idx, const struct sl_local_row 
     struct sl_score score = sl_confidence_score(&result->features, work->calibration);
     double value = score.method == SL_SCORE_NONE || !result->has_answer ? 0 : score.value;
     bool is_early = result->prompt_score.method != SL_SCORE_NONE &&
-                    result->prompt_score.value < PROMPT_SCORE_MIN;
+                    result->prompt_score.value < fmin(PROMPT_SCORE_MIN, work->options->threshold);
     if (is_early) /* the walk would not have come to the answer's score */
         value = fmin(value, result->prompt_score.value);
     work->refused += !result->has_answer;

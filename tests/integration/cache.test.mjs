@@ -91,14 +91,15 @@ test('a route that looks by meaning serves other wordings of what was paid for',
   const headers = { 'x-test': 'meaning', 'x-sluice-debug': 'true' };
   const answers = [];
   for (const text of namings) answers.push(await post(gateway, chat(text, { temperature: 0 }), headers));
-  const first = answers[0].json.choices[0].message.content;
+  const content = (answer) => answer.json.choices[0].message.content;
+  const paid = answers.filter((answer) => answer.headers.get('x-sluice-cache') === 'miss').map(content);
   const similar = answers.filter((answer) => answer.headers.get('x-sluice-cache') === 'similar');
   assert.equal(answers[0].headers.get('x-sluice-cache'), 'miss');
   assert.ok(similar.length >= 1, answers.map((answer) => answer.headers.get('x-sluice-cache')).join());
   for (const answer of similar) {
     assert.equal(answer.headers.get('x-sluice-route'), 'cache');
     assert.equal(answer.json.sluice.cache.match, 'meaning');
-    assert.equal(answer.json.choices[0].message.content, first);
+    assert.ok(paid.includes(content(answer)), content(answer));
   }
   for (const text of ['how old are you', 'what is not your name', 'what is your name in 1 word'])
     assert.equal(await status(chat(text, { temperature: 0 }), headers), 'miss', text);

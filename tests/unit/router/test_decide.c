@@ -292,6 +292,9 @@ START_TEST(pressure_and_foreign_prompts_escalate_before_a_token_is_made)
     struct sl_decision d = sl_decide_before(&m, &route);
     expect(d, SL_SIDE_CLOUD, SL_REASON_LOW_CONFIDENCE);
     ck_assert_str_eq(d.change, "a prompt_score_min of at most 0.2000, instead of 0.2500");
+    route.threshold = 0.15; /* takes less sure answers, so less sure prompts too */
+    expect(sl_decide_before(&m, &route), SL_SIDE_LOCAL, SL_REASON_NONE);
+    route = plain();
     m.prompt_score.value = 0.25;
     expect(sl_decide_before(&m, &route), SL_SIDE_LOCAL, SL_REASON_NONE);
     m.local_has_room = false;
