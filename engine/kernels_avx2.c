@@ -16,6 +16,7 @@
 #include "kernels_attend.h"
 
 #include "kernels_avx2.h"
+#include "kernels_rows.h"
 
 static inline vf vf_load_f16(const sl_f16 *x)
 {
@@ -210,58 +211,15 @@ static void tail_bf16(const void *row, float *out, size_t n)
 #define PANEL_TOKENS_MIN 5
 #define PANEL_TOKENS_MIN_VNNI 4
 
-/* A function of one type: the generic one with its constants, once for each count of tokens. */
-#define ROWS(name, generic, unpack, constant, last)                                                \
-    static void name(const uint8_t *weights, size_t row_bytes, uint32_t rows,                      \
-                     const struct sl_activations *x, uint32_t first, uint32_t tokens, float *y,    \
-                     size_t y_stride)                                                              \
-    {                                                                                              \
-        switch (tokens) {                                                                          \
-        case 1:                                                                                    \
-            generic(unpack, constant, last, weights, row_bytes, rows, x, first, 1, y, y_stride);   \
-            break;                                                                                 \
-        case 2:                                                                                    \
-            generic(unpack, constant, last, weights, row_bytes, rows, x, first, 2, y, y_stride);   \
-            break;                                                                                 \
-        case 3:                                                                                    \
-            generic(unpack, constant, last, weights, row_bytes, rows, x, first, 3, y, y_stride);   \
-            break;                                                                                 \
-        default:                                                                                   \
-            generic(unpack, constant, last, weights, row_bytes, rows, x, first, 4, y, y_stride);   \
-            break;                                                                                 \
-        }                                                                                          \
-    }
-
 ROWS(rows_f32, float_rows, load_f32, tail_f32, sizeof(float))
 ROWS(rows_f16, float_rows, load_f16, tail_f16, sizeof(sl_f16))
 ROWS(rows_bf16, float_rows, load_bf16, tail_bf16, sizeof(sl_bf16))
-ROWS(rows_q4_0, plain_rows, plain_q4_0, sizeof(struct sl_block_q4_0), false)
-ROWS(rows_q4_1, plain_rows, plain_q4_1, sizeof(struct sl_block_q4_1), true)
-ROWS(rows_q5_0, plain_rows, plain_q5_0, sizeof(struct sl_block_q5_0), false)
-ROWS(rows_q5_1, plain_rows, plain_q5_1, sizeof(struct sl_block_q5_1), true)
-ROWS(rows_q8_0, plain_rows, plain_q8_0, sizeof(struct sl_block_q8_0), false)
-ROWS(rows_iq4_nl, plain_rows, plain_iq4_nl, sizeof(struct sl_block_iq4_nl), false)
-ROWS(rows_q2_k, super_rows, super_q2_k, sizeof(struct sl_block_q2_k), true)
-ROWS(rows_q3_k, super_rows, super_q3_k, sizeof(struct sl_block_q3_k), false)
-ROWS(rows_q4_k, super_rows, super_q4_k, sizeof(struct sl_block_q4_k), true)
-ROWS(rows_q5_k, super_rows, super_q5_k, sizeof(struct sl_block_q5_k), true)
-ROWS(rows_q6_k, super_rows, super_q6_k, sizeof(struct sl_block_q6_k), false)
-ROWS(rows_iq4_xs, super_rows, super_iq4_xs, sizeof(struct sl_block_iq4_xs), false)
-
-#define MATMUL_ROWS                                                                                \
-    {                                                                                              \
-        [SL_TYPE_F32] = rows_f32, [SL_TYPE_F16] = rows_f16, [SL_TYPE_BF16] = rows_bf16,            \
-        [SL_TYPE_Q4_0] = rows_q4_0, [SL_TYPE_Q4_1] = rows_q4_1, [SL_TYPE_Q5_0] = rows_q5_0,        \
-        [SL_TYPE_Q5_1] = rows_q5_1, [SL_TYPE_Q8_0] = rows_q8_0, [SL_TYPE_Q2_K] = rows_q2_k,        \
-        [SL_TYPE_Q3_K] = rows_q3_k, [SL_TYPE_Q4_K] = rows_q4_k, [SL_TYPE_Q5_K] = rows_q5_k,        \
-        [SL_TYPE_Q6_K] = rows_q6_k, [SL_TYPE_IQ4_NL] = rows_iq4_nl,                                \
-        [SL_TYPE_IQ4_XS] = rows_iq4_xs,                                                            \
-    }
+ROWS_QUANTIZED
 
 /* Two tables that differ in the panels of quantized weights. */
 #define MATMUL(its_panels, tokens_min)                                                             \
     {                                                                                              \
-        .quantize = vector_quantize, .rows = MATMUL_ROWS, .panels = its_panels,                    \
+        .quantize = vector_quantize, .rows = ROWS_TABLE, .panels = its_panels,                     \
         .panel_tokens_min = tokens_min, .fill_tile = sl_avx2_fill_tile,                            \
     }
 
@@ -269,15 +227,5 @@ static const struct sl_matmul_kernels matmul_avx2 = MATMUL(sl_avx2_panels, PANEL
 static const struct sl_matmul_kernels matmul_avxvnni =
     MATMUL(sl_avxvnni_panels, PANEL_TOKENS_MIN_VNNI);
 
-#define KERNELS(its_name, its_matmul)                                                              \
-    {                                                                                              \
-        .name = its_name, .dot = vector_dot, .add = vector_add, .mul = vector_mul,                 \
-        .scale = vector_scale, .rms_norm = vector_rms_norm, .layer_norm = vector_layer_norm,       \
-        .silu_mul = vector_silu_mul, .gelu_mul = vector_gelu_mul, .softcap = vector_softcap,       \
-        .softmax = vector_softmax, .softmax_moments = vector_softmax_moments,                      \
-        .rope = sl_ref_rope, .f32_to_f16 = vector_f32_to_f16, .f16_to_f32 = vector_f16_to_f32,     \
-        .f32_to_q8_0 = vector_f32_to_q8_0, .attend = vector_attend, .matmul = its_matmul,          \
-    }
-
-const struct sl_kernels sl_kernels_avx2 = KERNELS("avx2", &matmul_avx2);
-const struct sl_kernels sl_kernels_avxvnni = KERNELS("avxvnni", &matmul_avxvnni);
+const struct sl_kernels sl_kernels_avx2 = VECTOR_KERNELS("avx2", &matmul_avx2);
+const struct sl_kernels sl_kernels_avxvnni = VECTOR_KERNELS("avxvnni", &matmul_avxvnni);

@@ -19,31 +19,12 @@
  */
 #include "kernels_avx2_panel.h"
 
-/* ---- tiles of activations ---- */
+#define FLOAT_TOKENS (2 * TOKENS) /* there are no sums in integers beside those in floats */
+#include "kernels_panel_floats.h"
 
 void sl_avx2_fill_tile(struct sl_activations *x, uint32_t idx)
 {
-    const struct tile tile = tile_at(x, idx);
-    const size_t blocks = x->cols / SL_BLOCK;
-    for (size_t t = 0; t < TILE_TOKENS && idx * TILE_TOKENS + t < x->tokens; t++) {
-        const size_t token = idx * TILE_TOKENS + t;
-        const int8_t *q = x->q + token * x->q_stride;
-        const float *d = x->d + token * x->d_stride;
-        const float *sums = x->sums + token * 2 * x->d_stride;
-        const int32_t *offsets = x->offsets + token * 2 * x->d_stride;
-        for (size_t block = 0; block < blocks; block++) {
-            const size_t at = block * TILE_TOKENS + t, run = 2 * block;
-            _mm256_storeu_si256((__m256i *)(tile.q + at * SL_BLOCK),
-                                _mm256_loadu_si256((const __m256i *)(q + block * SL_BLOCK)));
-            tile.d[at] = d[block];
-            tile.offsets[at] = offsets[run] + offsets[run + 1];
-            tile.sums[at] = sums[run] + sums[run + 1];
-            for (size_t i = 0; i < 2; i++) {
-                tile.run_offsets[(run + i) * TILE_TOKENS + t] = offsets[run + i];
-                tile.run_sums[(run + i) * TILE_TOKENS + t] = sums[run + i];
-            }
-        }
-    }
+    fill_tile(x, idx, place_in_order, true);
 }
 
 /* ---- multiplying ---- */
@@ -125,7 +106,7 @@ INLINE256 void multiply_codes(const uint8_t *codes, const int8_t *q, const int32
 /* ---- float weights ---- */
 
 /* Eight floats of a row; past the last column zero. */
-INLINE256 __m256i widen_row(enum sl_tensor_type type, const uint8_t *data, uint32_t count)
+PANEL_INLINE __m256i widen_row(enum sl_tensor_type type, const uint8_t *data, uint32_t count)
 {
     uint8_t part[32] = {0};
     const uint32_t width = type == SL_TYPE_F32 ? 4 : 2;
@@ -139,29 +120,7 @@ INLINE256 __m256i widen_row(enum sl_tensor_type type, const uint8_t *data, uint3
     return _mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16);
 }
 
-INLINE256 void pack_float(enum sl_tensor_type type, const uint8_t *weights, size_t row_bytes,
-                          uint32_t rows, uint32_t cols, float *panel)
-{
-    const size_t width = type == SL_TYPE_F32 ? 4 : 2;
-    for (uint32_t first = 0; first < SL_PANEL_ROWS; first += 8) {
-        float *half = panel + first / HALF_ROWS * HALF_ROWS * (size_t)cols + first % HALF_ROWS;
-        for (uint32_t col = 0; col < cols; col += 8) {
-            const uint32_t count = cols - col < 8 ? cols - col : 8;
-            __m256i w[8];
-            for (uint32_t i = 0; i < 8; i++)
-                w[i] = first + i < rows
-                           ? widen_row(type, weights + (first + i) * row_bytes + col * width, count)
-                           : _mm256_setzero_si256();
-            turn(w);
-            for (uint32_t i = 0; i < count; i++)
-                _mm256_store_si256((__m256i *)(half + (size_t)(col + i) * HALF_ROWS), w[i]);
-        }
-    }
-}
-
-/* A half times `tokens` neighbours, a constant after inlining, straight from the rows of x. Twice
- * as many tokens as above: there are no sums in integers beside those in floats. */
-INLINE256 void multiply_float_part(const float *half, uint32_t rows, const float *x,
+PANEL_INLINE void multiply_float_part(const float *half, uint32_t rows, const float *x,
                                    size_t x_stride, size_t cols, int tokens, float *y,
                                    size_t y_stride)
 {
@@ -183,62 +142,40 @@ INLINE256 void multiply_float_part(const float *half, uint32_t rows, const float
         store_sums(acc[1], tokens - TOKENS, rows, y + TOKENS * y_stride, y_stride);
 }
 
-void sl_avx2_multiply_float(const void *panel, uint32_t rows, const struct sl_activations *x,
-                            float *y, size_t y_stride)
-{
-    const float *half = panel;
-    for (uint32_t first = 0; first < rows; first += HALF_ROWS, half += HALF_ROWS * (size_t)x->cols) {
-        size_t token = 0;
-        for (; token + 2 * TOKENS <= x->tokens; token += 2 * TOKENS)
-            multiply_float_part(half, rows - first, x->x + token * x->x_stride, x->x_stride,
-                                x->cols, 2 * TOKENS, y + token * y_stride + first, y_stride);
-        for (; token < x->tokens; token++)
-            multiply_float_part(half, rows - first, x->x + token * x->x_stride, x->x_stride,
-                                x->cols, 1, y + token * y_stride + first, y_stride);
-    }
-}
-
 /* ---- the table ---- */
 
-#define PACK_FLOAT(name, type)                                                                     \
-    void name(const uint8_t *weights, size_t row_bytes, uint32_t rows, uint32_t cols, void *panel) \
-    {                                                                                              \
-        pack_float(type, weights, row_bytes, rows, cols, panel);                                   \
-    }
+PANEL_FLOATS(sl_avx2_pack_f32, sl_avx2_pack_f16, sl_avx2_pack_bf16, sl_avx2_multiply_float)
 
-/* offset, depth, by_runs, has_min */
-static const struct form form_q4_0 = {8, 8, false, false};
-static const struct form form_q5_0 = {16, 4, false, false};
-static const struct form form_4_bits_min = {0, 8, false, true};
-static const struct form form_5_bits_min = {0, 4, false, true};
-static const struct form form_8_bits = {0, 0, false, false};
-static const struct form form_q2_k = {0, 4, true, true};
-static const struct form form_q3_k = {4, 4, true, false};
-static const struct form form_q6_k = {32, 2, true, false};
+/* by_runs, has_min, offset, depth */
+static const struct form form_q4_0 = {false, false, 8, 8};
+static const struct form form_q5_0 = {false, false, 16, 4};
+static const struct form form_4_bits_min = {false, true, 0, 8};
+static const struct form form_5_bits_min = {false, true, 0, 4};
+static const struct form form_8_bits = {false, false, 0, 0};
+static const struct form form_q2_k = {true, true, 0, 4};
+static const struct form form_q3_k = {true, false, 4, 4};
+static const struct form form_q6_k = {true, false, 32, 2};
 
-PACK_FLOAT(sl_avx2_pack_f32, SL_TYPE_F32)
-PACK_FLOAT(sl_avx2_pack_f16, SL_TYPE_F16)
-PACK_FLOAT(sl_avx2_pack_bf16, SL_TYPE_BF16)
-PACK_PLAIN(pack_q4_0, plain_q4_0, sl_block_q4_0, form_q4_0)
-PACK_PLAIN(pack_q4_1, plain_q4_1, sl_block_q4_1, form_4_bits_min)
-PACK_PLAIN(pack_q5_0, plain_q5_0, sl_block_q5_0, form_q5_0)
-PACK_PLAIN(pack_q5_1, plain_q5_1, sl_block_q5_1, form_5_bits_min)
-PACK_PLAIN(pack_q8_0, plain_q8_0, sl_block_q8_0, form_8_bits)
-PACK_PLAIN(pack_iq4_nl, plain_iq4_nl, sl_block_iq4_nl, form_8_bits)
-PACK_SUPER(pack_q2_k, super_q2_k, sl_block_q2_k, form_q2_k)
-PACK_SUPER(pack_q3_k, super_q3_k, sl_block_q3_k, form_q3_k)
-PACK_SUPER(pack_q4_k, super_q4_k, sl_block_q4_k, form_4_bits_min)
-PACK_SUPER(pack_q5_k, super_q5_k, sl_block_q5_k, form_5_bits_min)
-PACK_SUPER(pack_q6_k, super_q6_k, sl_block_q6_k, form_q6_k)
-PACK_SUPER(pack_iq4_xs, super_iq4_xs, sl_block_iq4_xs, form_8_bits)
-MULTIPLY(multiply_q4_0, form_q4_0)
-MULTIPLY(multiply_q5_0, form_q5_0)
-MULTIPLY(multiply_4_bits_min, form_4_bits_min)
-MULTIPLY(multiply_5_bits_min, form_5_bits_min)
-MULTIPLY(multiply_8_bits, form_8_bits)
-MULTIPLY(multiply_q2_k, form_q2_k)
-MULTIPLY(multiply_q3_k, form_q3_k)
-MULTIPLY(multiply_q6_k, form_q6_k)
+PANEL_PACK(pack_q4_0, pack_plain, plain_q4_0, sl_block_q4_0, form_q4_0)
+PANEL_PACK(pack_q4_1, pack_plain, plain_q4_1, sl_block_q4_1, form_4_bits_min)
+PANEL_PACK(pack_q5_0, pack_plain, plain_q5_0, sl_block_q5_0, form_q5_0)
+PANEL_PACK(pack_q5_1, pack_plain, plain_q5_1, sl_block_q5_1, form_5_bits_min)
+PANEL_PACK(pack_q8_0, pack_plain, plain_q8_0, sl_block_q8_0, form_8_bits)
+PANEL_PACK(pack_iq4_nl, pack_plain, plain_iq4_nl, sl_block_iq4_nl, form_8_bits)
+PANEL_PACK(pack_q2_k, pack_super, super_q2_k, sl_block_q2_k, form_q2_k)
+PANEL_PACK(pack_q3_k, pack_super, super_q3_k, sl_block_q3_k, form_q3_k)
+PANEL_PACK(pack_q4_k, pack_super, super_q4_k, sl_block_q4_k, form_4_bits_min)
+PANEL_PACK(pack_q5_k, pack_super, super_q5_k, sl_block_q5_k, form_5_bits_min)
+PANEL_PACK(pack_q6_k, pack_super, super_q6_k, sl_block_q6_k, form_q6_k)
+PANEL_PACK(pack_iq4_xs, pack_super, super_iq4_xs, sl_block_iq4_xs, form_8_bits)
+PANEL_MULTIPLY(multiply_q4_0, form_q4_0)
+PANEL_MULTIPLY(multiply_q5_0, form_q5_0)
+PANEL_MULTIPLY(multiply_4_bits_min, form_4_bits_min)
+PANEL_MULTIPLY(multiply_5_bits_min, form_5_bits_min)
+PANEL_MULTIPLY(multiply_8_bits, form_8_bits)
+PANEL_MULTIPLY(multiply_q2_k, form_q2_k)
+PANEL_MULTIPLY(multiply_q3_k, form_q3_k)
+PANEL_MULTIPLY(multiply_q6_k, form_q6_k)
 
 const struct sl_panel sl_avx2_panels[SL_TYPE_COUNT] = {
     [SL_TYPE_F32] = {sl_avx2_pack_f32, sl_avx2_multiply_float},

@@ -4,71 +4,34 @@
  * activations. Included by kernels_avx2_panel.c (maddubs) and kernels_avxvnni_panel.c (dpbusd),
  * which differ in how four products become one sum and share everything else.
  *
- * A panel is two halves of sixteen rows, one behind the other, so that a half stays in the L1 cache
- * while all tokens meet it. A half is a run of steps, one for each 32 columns (or single columns
- * for float weights). Its register is eight rows:
- *
- *   quantized   codes (8 groups of 4 columns, 16 rows, 4 columns)   512 bytes
- *               scales (run, 16 rows)   one run, or two where a type scales each 16 columns
- *               mins (run, 16 rows)     where the form has them
- *   float       weights (column, 16 rows)
- *
- * One register holds the same four columns of eight rows and a broadcast of four activations meets
- * it, so that sums of rows stay in their lanes to the end. Why two registers of rows by three
- * tokens: six sums in integers, six in floats, and four registers for codes, a broadcast and a
+ * The layout is that of kernels_panel_halves.h, a register being eight rows. Why two registers of rows
+ * by three tokens: six sums in integers, six in floats, and four registers for codes, a broadcast and a
  * product are the sixteen that there are; a broadcast serves two products and codes serve three.
  *
  * Codes are unsigned, offset by a constant; what that adds is taken off again from the sums in
  * integers, with the sums of the activations that a tile brings along.
- *
- * A tile of activations, all addresses of a step one pointer and constants:
- *   q (block, token, 32) | d (block, token) | offsets (block, token) | sums (block, token) |
- *   run offsets (block, run, token) | run sums (block, run, token)
  */
 #ifndef SLUICE_ENGINE_KERNELS_AVX2_PANEL_H
 #define SLUICE_ENGINE_KERNELS_AVX2_PANEL_H
 
 #include "kernels_avx2.h"
 
-#define TILE_TOKENS SL_PANEL_TILE_TOKENS
-#define TOKENS 3                      /* of a tile that meet a half together */
-#define HALF_ROWS 16
-#define HALVES (SL_PANEL_ROWS / HALF_ROWS)
-#define CODES_BYTES (HALF_ROWS * SL_BLOCK)
-#define GROUP_BYTES (HALF_ROWS * 4)   /* four columns of a half */
-#define OCTET_BYTES 32                /* eight rows of them: a register */
-#define LANES_BYTES (HALF_ROWS * sizeof(float))
-#define UNROLLED _Pragma("GCC unroll 16")
+typedef __m256i panel_words;
+typedef super_fn panel_super_fn;
+#define PANEL_LANES 8
+#include "kernels_panel_halves.h"
 
-_Static_assert(TILE_TOKENS % TOKENS == 0, "tiles are cut in whole parts");
-
-/* How a type's codes lie in a panel. */
-struct form {
-    int offset;   /* added to the signed codes of the file: a power of two, or 0 */
-    int depth;    /* products of neighbouring groups that fit a sum of 16 bits; kernels_avx2_panel.c */
-    bool by_runs; /* a scale for each 16 columns */
-    bool has_min;
-};
-
-INLINE256 size_t runs_of(struct form form)
-{
-    return form.by_runs ? 2 : 1;
-}
+#define OCTET_BYTES 32 /* four columns of eight rows: a register */
 
 INLINE256 int groups_of(struct form form)
 {
     return form.by_runs ? SL_SUB_BLOCK / 4 : SL_BLOCK / 4;
 }
 
-INLINE256 size_t step_bytes_of(struct form form)
-{
-    return CODES_BYTES + runs_of(form) * (form.has_min ? 2 : 1) * LANES_BYTES;
-}
-
 /* ---- packing ---- */
 
 /* Eight registers as an 8 x 8 matrix of words, turned. */
-INLINE256 void turn(__m256i r[8])
+PANEL_INLINE void turn(__m256i r[8])
 {
     __m256i a[8], b[8];
     UNROLLED for (int i = 0; i < 4; i++) {
@@ -100,18 +63,19 @@ INLINE256 void store_codes(const __m256i rows[8], int offset, uint8_t *step)
 }
 
 /* One block of eight rows, of which the first `rows` are there; the others weigh zero. */
-INLINE256 void pack_block(plain_fn *unpack, struct form form, const uint8_t *weights,
-                          size_t row_bytes, uint32_t rows, uint8_t *step, float *lanes)
+PANEL_INLINE void pack_block(plain_fn *unpack, struct form form, const uint8_t *weights,
+                          size_t row_bytes, uint32_t rows, uint8_t *step, uint8_t *lanes)
 {
+    float *numbers = (float *)(void *)lanes;
     __m256i codes[8];
     UNROLLED for (uint32_t row = 0; row < 8; row++) {
         struct plain w = {_mm256_setzero_si256(), 0, 0};
         if (row < rows)
             w = unpack(weights + row * row_bytes);
         codes[row] = w.codes;
-        lanes[row] = w.d;
+        numbers[row] = w.d;
         if (form.has_min)
-            lanes[HALF_ROWS + row] = w.m;
+            numbers[HALF_ROWS + row] = w.m;
     }
     store_codes(codes, form.offset, step);
 }
@@ -136,7 +100,7 @@ INLINE256 void store_runs(__m256 first[8], __m256 second[8], struct form form, u
 }
 
 /* One super-block of eight rows: eight steps. */
-INLINE256 void pack_super_block(super_fn *unpack, struct form form, const uint8_t *weights,
+PANEL_INLINE void pack_super_block(super_fn *unpack, struct form form, const uint8_t *weights,
                                 size_t row_bytes, uint32_t rows, uint8_t *step, uint8_t *lanes)
 {
     __m256i codes[8][8];
@@ -165,60 +129,6 @@ INLINE256 void pack_super_block(super_fn *unpack, struct form form, const uint8_
     store_runs(scales[0], scales[1], form, lanes);
     if (form.has_min)
         store_runs(mins[0], mins[1], form, lanes + runs_of(form) * LANES_BYTES);
-}
-
-/* Calls pack_block or pack_super_block for all blocks of all octets of rows. */
-INLINE256 void pack_plain(plain_fn *unpack, size_t block_bytes, struct form form,
-                          const uint8_t *weights, size_t row_bytes, uint32_t rows, uint32_t cols,
-                          uint8_t *panel)
-{
-    const size_t blocks = cols / SL_BLOCK, step_bytes = step_bytes_of(form);
-    for (uint32_t first = 0; first < SL_PANEL_ROWS; first += 8) {
-        const uint32_t left = rows > first ? rows - first : 0, octet = first % HALF_ROWS / 8;
-        uint8_t *step = panel + first / HALF_ROWS * blocks * step_bytes;
-        for (size_t block = 0; block < blocks; block++, step += step_bytes)
-            pack_block(unpack, form, weights + first * row_bytes + block * block_bytes, row_bytes,
-                       left, step + octet * OCTET_BYTES,
-                       (float *)(step + CODES_BYTES + octet * OCTET_BYTES));
-    }
-}
-
-INLINE256 void pack_super(super_fn *unpack, size_t block_bytes, struct form form,
-                          const uint8_t *weights, size_t row_bytes, uint32_t rows, uint32_t cols,
-                          uint8_t *panel)
-{
-    const size_t blocks = cols / SL_SUPER_BLOCK, step_bytes = step_bytes_of(form);
-    for (uint32_t first = 0; first < SL_PANEL_ROWS; first += 8) {
-        const uint32_t left = rows > first ? rows - first : 0, octet = first % HALF_ROWS / 8;
-        uint8_t *step = panel + first / HALF_ROWS * blocks * 8 * step_bytes;
-        for (size_t block = 0; block < blocks; block++, step += 8 * step_bytes)
-            pack_super_block(unpack, form, weights + first * row_bytes + block * block_bytes,
-                             row_bytes, left, step + octet * OCTET_BYTES,
-                             step + CODES_BYTES + octet * OCTET_BYTES);
-    }
-}
-
-/* ---- tiles of activations ---- */
-
-struct tile {
-    int8_t *q;
-    float *d;
-    int32_t *offsets;
-    float *sums;
-    int32_t *run_offsets;
-    float *run_sums;
-};
-
-INLINE256 struct tile tile_at(const struct sl_activations *x, size_t idx)
-{
-    const size_t params = x->cols / SL_BLOCK * TILE_TOKENS;
-    struct tile tile = {.q = (int8_t *)x->tiles + idx * x->tile_bytes};
-    tile.d = (float *)(tile.q + params * SL_BLOCK);
-    tile.offsets = (int32_t *)(tile.d + params);
-    tile.sums = (float *)(tile.offsets + params);
-    tile.run_offsets = (int32_t *)(tile.sums + params);
-    tile.run_sums = (float *)(tile.run_offsets + 2 * params);
-    return tile;
 }
 
 /* ---- multiplying ---- */
@@ -293,7 +203,7 @@ INLINE256 void store_sums(__m256 acc[2][TOKENS], int tokens, uint32_t rows, floa
 }
 
 /* One half and up to TOKENS tokens from `token` on. */
-INLINE256 void multiply_part(const uint8_t *half, uint32_t rows, const struct sl_activations *x,
+PANEL_INLINE void multiply_part(const uint8_t *half, uint32_t rows, const struct sl_activations *x,
                              size_t token, struct form form, int tokens, float *y,
                              size_t y_stride)
 {
@@ -302,41 +212,5 @@ INLINE256 void multiply_part(const uint8_t *half, uint32_t rows, const struct sl
     multiply_tile(half, &tile, token % TILE_TOKENS, x->cols / SL_BLOCK, form, tokens, acc);
     store_sums(acc, tokens, rows, y + token * y_stride, y_stride);
 }
-
-INLINE256 void multiply_all(const uint8_t *panel, uint32_t rows, const struct sl_activations *x,
-                            struct form form, float *y, size_t y_stride)
-{
-    const size_t half_bytes = x->cols / SL_BLOCK * step_bytes_of(form);
-    for (uint32_t first = 0; first < rows; first += HALF_ROWS, panel += half_bytes) {
-        size_t token = 0;
-        for (; token + TOKENS <= x->tokens; token += TOKENS)
-            multiply_part(panel, rows - first, x, token, form, TOKENS, y + first, y_stride);
-        if (x->tokens - token == 2)
-            multiply_part(panel, rows - first, x, token, form, 2, y + first, y_stride);
-        else if (x->tokens - token == 1)
-            multiply_part(panel, rows - first, x, token, form, 1, y + first, y_stride);
-    }
-}
-
-/* ---- functions of a type ---- */
-
-#define PACK_PLAIN(name, unpack, block, form)                                                      \
-    static void name(const uint8_t *weights, size_t row_bytes, uint32_t rows, uint32_t cols,       \
-                     void *panel)                                                                  \
-    {                                                                                              \
-        pack_plain(unpack, sizeof(struct block), form, weights, row_bytes, rows, cols, panel);     \
-    }
-#define PACK_SUPER(name, unpack, block, form)                                                      \
-    static void name(const uint8_t *weights, size_t row_bytes, uint32_t rows, uint32_t cols,       \
-                     void *panel)                                                                  \
-    {                                                                                              \
-        pack_super(unpack, sizeof(struct block), form, weights, row_bytes, rows, cols, panel);     \
-    }
-#define MULTIPLY(name, form)                                                                       \
-    static void name(const void *panel, uint32_t rows, const struct sl_activations *x, float *y,   \
-                     size_t y_stride)                                                              \
-    {                                                                                              \
-        multiply_all(panel, rows, x, form, y, y_stride);                                           \
-    }
 
 #endif

@@ -28,6 +28,7 @@
  * Threads: pure functions on the worker's own panel.
  */
 #include "kernels_avx512.h"
+#include "kernels_panel_table.h"
 
 /* ---- packing ---- */
 
@@ -387,20 +388,4 @@ PACK_SUPER(pack_q5_k, super_q5_k, sl_block_q5_k, 0, false, true)
 PACK_SUPER(pack_q6_k, super_q6_k, sl_block_q6_k, 32, true, false)
 PACK_SUPER(pack_iq4_xs, super_iq4_xs, sl_block_iq4_xs, (char)128, false, false)
 
-const struct sl_panel sl_avx512_panels[SL_TYPE_COUNT] = {
-    [SL_TYPE_F32] = {pack_f32, multiply_float},
-    [SL_TYPE_F16] = {pack_f16, multiply_float},
-    [SL_TYPE_BF16] = {pack_bf16, multiply_float},
-    [SL_TYPE_Q4_0] = {pack_q4_0, multiply_blocks},
-    [SL_TYPE_Q4_1] = {pack_q4_1, multiply_blocks_min},
-    [SL_TYPE_Q5_0] = {pack_q5_0, multiply_blocks},
-    [SL_TYPE_Q5_1] = {pack_q5_1, multiply_blocks_min},
-    [SL_TYPE_Q8_0] = {pack_q8_0, multiply_blocks},
-    [SL_TYPE_IQ4_NL] = {pack_iq4_nl, multiply_blocks},
-    [SL_TYPE_Q2_K] = {pack_q2_k, multiply_runs_min},
-    [SL_TYPE_Q3_K] = {pack_q3_k, multiply_runs},
-    [SL_TYPE_Q4_K] = {pack_q4_k, multiply_blocks_min},
-    [SL_TYPE_Q5_K] = {pack_q5_k, multiply_blocks_min},
-    [SL_TYPE_Q6_K] = {pack_q6_k, multiply_runs},
-    [SL_TYPE_IQ4_XS] = {pack_iq4_xs, multiply_blocks},
-};
+PANEL_TABLE(sl_avx512_panels, pack_f32, pack_f16, pack_bf16, multiply_float);

@@ -16,25 +16,14 @@
  * Threads: pure functions on the worker's own panel.
  */
 #include "kernels_neon.h"
+#include "kernels_panel.h"
 
-#define TILE_TOKENS SL_PANEL_TILE_TOKENS
 #define PAIRS (TILE_TOKENS / 2)
 #define OCTET 8
 #define CODES_BYTES (OCTET * SL_BLOCK)
 #define GROUP_BYTES (OCTET * 8) /* eight columns of an octet */
-#define UNROLLED _Pragma("GCC unroll 16")
 
 _Static_assert(TILE_TOKENS % 2 == 0, "tokens go in pairs");
-
-struct form {
-    bool by_runs; /* a scale for each 16 columns */
-    bool has_min;
-};
-
-INLINE_NEON size_t runs_of(struct form form)
-{
-    return form.by_runs ? 2 : 1;
-}
 
 INLINE_NEON size_t step_bytes_of(struct form form)
 {
@@ -118,44 +107,19 @@ INLINE_NEON void pack_super(sl_codes_fn *unpack, size_t block_bytes, struct form
 
 /* ---- tiles of activations ---- */
 
-struct tile {
-    int8_t *q;
-    float *d;
-    float *sums;
-    float *run_sums;
-};
-
-INLINE_NEON struct tile tile_at(const struct sl_activations *x, size_t idx)
+/* Two tokens next to each other, in four groups of eight columns. */
+INLINE_NEON void place_in_pairs(int8_t *block, size_t t, const int8_t *q)
 {
-    const size_t params = x->cols / SL_BLOCK * TILE_TOKENS;
-    struct tile tile = {.q = (int8_t *)x->tiles + idx * x->tile_bytes};
-    tile.d = (float *)(tile.q + params * SL_BLOCK);
-    tile.sums = tile.d + params;
-    tile.run_sums = tile.sums + params;
-    return tile;
+    int8_t *pair = block + t / 2 * 2 * SL_BLOCK + t % 2 * 8;
+    for (size_t group = 0; group < 4; group++)
+        memcpy(pair + group * 16, q + group * 8, 8);
 }
 
 void sl_i8mm_fill_tile(struct sl_activations *x, uint32_t idx)
 {
-    const struct tile tile = tile_at(x, idx);
     if ((size_t)(idx + 1) * TILE_TOKENS > x->tokens) /* tokens that are missing count as zero */
-        memset(tile.q, 0, x->tile_bytes);
-    for (size_t t = 0; t < TILE_TOKENS && idx * TILE_TOKENS + t < x->tokens; t++) {
-        const size_t token = idx * TILE_TOKENS + t;
-        const int8_t *q = x->q + token * x->q_stride;
-        const float *d = x->d + token * x->d_stride;
-        const float *sums = x->sums + token * 2 * x->d_stride;
-        for (size_t block = 0; block < x->cols / SL_BLOCK; block++) {
-            const size_t at = block * TILE_TOKENS + t, run = 2 * block;
-            int8_t *pair = tile.q + (block * TILE_TOKENS + t / 2 * 2) * SL_BLOCK + t % 2 * 8;
-            for (size_t group = 0; group < 4; group++)
-                memcpy(pair + group * 16, q + block * SL_BLOCK + group * 8, 8);
-            tile.d[at] = d[block];
-            tile.sums[at] = sums[run] + sums[run + 1];
-            for (size_t i = 0; i < 2; i++)
-                tile.run_sums[(run + i) * TILE_TOKENS + t] = sums[run + i];
-        }
-    }
+        memset(tile_at(x, idx).q, 0, x->tile_bytes);
+    fill_tile(x, idx, place_in_pairs, false);
 }
 
 /* ---- multiplying ---- */
@@ -263,55 +227,5 @@ INLINE_NEON void multiply_all(const uint8_t *panel, uint32_t rows, const struct 
 
 /* ---- the table ---- */
 
-#define PACK(name, generic, unpack, block, form)                                                   \
-    static void name(const uint8_t *weights, size_t row_bytes, uint32_t rows, uint32_t cols,       \
-                     void *panel)                                                                  \
-    {                                                                                              \
-        generic(unpack, sizeof(struct block), form, weights, row_bytes, rows, cols, panel);        \
-    }
-#define MULTIPLY(name, form)                                                                       \
-    static void name(const void *panel, uint32_t rows, const struct sl_activations *x, float *y,   \
-                     size_t y_stride)                                                              \
-    {                                                                                              \
-        multiply_all(panel, rows, x, form, y, y_stride);                                           \
-    }
-
-static const struct form form_blocks = {false, false};
-static const struct form form_blocks_min = {false, true};
-static const struct form form_runs = {true, false};
-static const struct form form_runs_min = {true, true};
-
-PACK(pack_q4_0, pack_plain, plain_q4_0, sl_block_q4_0, form_blocks)
-PACK(pack_q4_1, pack_plain, plain_q4_1, sl_block_q4_1, form_blocks_min)
-PACK(pack_q5_0, pack_plain, plain_q5_0, sl_block_q5_0, form_blocks)
-PACK(pack_q5_1, pack_plain, plain_q5_1, sl_block_q5_1, form_blocks_min)
-PACK(pack_q8_0, pack_plain, plain_q8_0, sl_block_q8_0, form_blocks)
-PACK(pack_iq4_nl, pack_plain, plain_iq4_nl, sl_block_iq4_nl, form_blocks)
-PACK(pack_q2_k, pack_super, super_q2_k, sl_block_q2_k, form_runs_min)
-PACK(pack_q3_k, pack_super, super_q3_k, sl_block_q3_k, form_runs)
-PACK(pack_q4_k, pack_super, super_q4_k, sl_block_q4_k, form_blocks_min)
-PACK(pack_q5_k, pack_super, super_q5_k, sl_block_q5_k, form_blocks_min)
-PACK(pack_q6_k, pack_super, super_q6_k, sl_block_q6_k, form_runs)
-PACK(pack_iq4_xs, pack_super, super_iq4_xs, sl_block_iq4_xs, form_blocks)
-MULTIPLY(multiply_blocks, form_blocks)
-MULTIPLY(multiply_blocks_min, form_blocks_min)
-MULTIPLY(multiply_runs, form_runs)
-MULTIPLY(multiply_runs_min, form_runs_min)
-
-const struct sl_panel sl_i8mm_panels[SL_TYPE_COUNT] = {
-    [SL_TYPE_F32] = {sl_neon_pack_f32, sl_neon_multiply_float},
-    [SL_TYPE_F16] = {sl_neon_pack_f16, sl_neon_multiply_float},
-    [SL_TYPE_BF16] = {sl_neon_pack_bf16, sl_neon_multiply_float},
-    [SL_TYPE_Q4_0] = {pack_q4_0, multiply_blocks},
-    [SL_TYPE_Q4_1] = {pack_q4_1, multiply_blocks_min},
-    [SL_TYPE_Q5_0] = {pack_q5_0, multiply_blocks},
-    [SL_TYPE_Q5_1] = {pack_q5_1, multiply_blocks_min},
-    [SL_TYPE_Q8_0] = {pack_q8_0, multiply_blocks},
-    [SL_TYPE_IQ4_NL] = {pack_iq4_nl, multiply_blocks},
-    [SL_TYPE_Q2_K] = {pack_q2_k, multiply_runs_min},
-    [SL_TYPE_Q3_K] = {pack_q3_k, multiply_runs},
-    [SL_TYPE_Q4_K] = {pack_q4_k, multiply_blocks_min},
-    [SL_TYPE_Q5_K] = {pack_q5_k, multiply_blocks_min},
-    [SL_TYPE_Q6_K] = {pack_q6_k, multiply_runs},
-    [SL_TYPE_IQ4_XS] = {pack_iq4_xs, multiply_blocks},
-};
+PANELS_OF_ONE_OFFSET(sl_i8mm_panels, 0, sl_neon_pack_f32, sl_neon_pack_f16, sl_neon_pack_bf16,
+                     sl_neon_multiply_float);

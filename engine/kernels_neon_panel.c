@@ -1,16 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Batches on NEON with the dot product extension: a panel of 32 rows of weights, interleaved, times
- * tiles of activations. The layout is that of kernels_avx2_panel.h with signed codes:
- *
- *   a panel     two halves of sixteen rows, one behind the other; a half is a run of steps, one for
- *               each 32 columns (or single columns for float weights)
- *   quantized   codes (8 groups of 4 columns, 16 rows, 4 columns)   512 bytes
- *               scales (run, 16 rows)   one run, or two where a type scales each 16 columns
- *               mins (run, 16 rows)     where the type has them
- *   float       weights (column, 16 rows)
- *   a tile      q (block, token, 32) | d (block, token) | sums (block, token) |
- *               run sums (block, run, token)
+ * tiles of activations. The layout is that of kernels_panel_halves.h with signed codes, a
+ * register being four rows.
  *
  * sdot takes its four activations from a lane, so that one load of sixteen activations serves four
  * groups, and sums of rows stay in their lanes to the end. Four registers of rows by three tokens:
@@ -23,36 +15,20 @@
  */
 #include "kernels_neon.h"
 
-#define TILE_TOKENS SL_PANEL_TILE_TOKENS
-#define TOKENS 3                    /* of a tile that meet a half together */
-#define HALF_ROWS 16
-#define QUADS (HALF_ROWS / 4)       /* registers of four rows */
-#define CODES_BYTES (HALF_ROWS * SL_BLOCK)
-#define GROUP_BYTES (HALF_ROWS * 4) /* four columns of a half */
-#define LANES_BYTES (HALF_ROWS * sizeof(float))
-#define UNROLLED _Pragma("GCC unroll 16")
+typedef int32x4_t panel_words;
+typedef sl_codes_fn panel_super_fn;
+#define PANEL_LANES 4
+#include "kernels_panel_halves.h"
 
-_Static_assert(TILE_TOKENS % TOKENS == 0, "tiles are cut in whole parts");
+#define FLOAT_TOKENS TOKENS
+#include "kernels_panel_floats.h"
 
-struct form {
-    bool by_runs; /* a scale for each 16 columns */
-    bool has_min;
-};
-
-INLINE_NEON size_t runs_of(struct form form)
-{
-    return form.by_runs ? 2 : 1;
-}
-
-INLINE_NEON size_t step_bytes_of(struct form form)
-{
-    return CODES_BYTES + runs_of(form) * (form.has_min ? 2 : 1) * LANES_BYTES;
-}
+#define QUADS (HALF_ROWS / PANEL_LANES) /* registers of four rows */
 
 /* ---- packing ---- */
 
 /* Four registers as a 4 x 4 matrix of words, turned. */
-INLINE_NEON void turn(int32x4_t r[4])
+PANEL_INLINE void turn(int32x4_t r[4])
 {
     const int32x4_t a = vtrn1q_s32(r[0], r[1]), b = vtrn2q_s32(r[0], r[1]);
     const int32x4_t c = vtrn1q_s32(r[2], r[3]), d = vtrn2q_s32(r[2], r[3]);
@@ -76,9 +52,10 @@ INLINE_NEON void store_codes(const int8x16_t rows[4], uint8_t *codes)
 }
 
 /* One block of four rows, of which the first `rows` are there; the others weigh zero. */
-INLINE_NEON void pack_block(plain_fn *unpack, struct form form, const uint8_t *weights,
-                            size_t row_bytes, uint32_t rows, uint8_t *codes, float *lanes)
+PANEL_INLINE void pack_block(plain_fn *unpack, struct form form, const uint8_t *weights,
+                            size_t row_bytes, uint32_t rows, uint8_t *codes, uint8_t *lanes)
 {
+    float *numbers = (float *)(void *)lanes;
     int8x16_t low[4], high[4];
     UNROLLED for (uint32_t row = 0; row < 4; row++) {
         struct plain w = {vdupq_n_s8(0), vdupq_n_s8(0), 0, 0};
@@ -86,26 +63,12 @@ INLINE_NEON void pack_block(plain_fn *unpack, struct form form, const uint8_t *w
             w = unpack(weights + row * row_bytes);
         low[row] = w.low;
         high[row] = w.high;
-        lanes[row] = w.d;
+        numbers[row] = w.d;
         if (form.has_min)
-            lanes[HALF_ROWS + row] = w.m;
+            numbers[HALF_ROWS + row] = w.m;
     }
     store_codes(low, codes);
     store_codes(high, codes + 4 * GROUP_BYTES);
-}
-
-INLINE_NEON void pack_plain(plain_fn *unpack, size_t block_bytes, struct form form,
-                            const uint8_t *weights, size_t row_bytes, uint32_t rows, uint32_t cols,
-                            uint8_t *panel)
-{
-    const size_t blocks = cols / SL_BLOCK, step_bytes = step_bytes_of(form);
-    for (uint32_t first = 0; first < SL_PANEL_ROWS; first += 4) {
-        const uint32_t left = rows > first ? rows - first : 0, in_half = first % HALF_ROWS;
-        uint8_t *step = panel + first / HALF_ROWS * blocks * step_bytes;
-        for (size_t block = 0; block < blocks; block++, step += step_bytes)
-            pack_block(unpack, form, weights + first * row_bytes + block * block_bytes, row_bytes,
-                       left, step + in_half * 4, (float *)(step + CODES_BYTES) + in_half);
-    }
 }
 
 /* Numbers of a super-block (row, run) to the lanes of its eight steps. */
@@ -119,7 +82,7 @@ INLINE_NEON void store_runs(const float *const rows[4], struct form form, uint8_
 }
 
 /* One super-block of four rows: eight steps. */
-INLINE_NEON void pack_super_block(sl_codes_fn *unpack, struct form form, const uint8_t *weights,
+PANEL_INLINE void pack_super_block(sl_codes_fn *unpack, struct form form, const uint8_t *weights,
                                   size_t row_bytes, uint32_t rows, uint8_t *codes, uint8_t *lanes)
 {
     struct sl_codes w[4];
@@ -143,57 +106,9 @@ INLINE_NEON void pack_super_block(sl_codes_fn *unpack, struct form form, const u
         store_runs(mins, form, lanes + runs_of(form) * LANES_BYTES);
 }
 
-INLINE_NEON void pack_super(sl_codes_fn *unpack, size_t block_bytes, struct form form,
-                            const uint8_t *weights, size_t row_bytes, uint32_t rows, uint32_t cols,
-                            uint8_t *panel)
-{
-    const size_t blocks = cols / SL_SUPER_BLOCK, step_bytes = step_bytes_of(form);
-    for (uint32_t first = 0; first < SL_PANEL_ROWS; first += 4) {
-        const uint32_t left = rows > first ? rows - first : 0, in_half = first % HALF_ROWS;
-        uint8_t *step = panel + first / HALF_ROWS * blocks * 8 * step_bytes;
-        for (size_t block = 0; block < blocks; block++, step += 8 * step_bytes)
-            pack_super_block(unpack, form, weights + first * row_bytes + block * block_bytes,
-                             row_bytes, left, step + in_half * 4,
-                             step + CODES_BYTES + in_half * sizeof(float));
-    }
-}
-
-/* ---- tiles of activations ---- */
-
-struct tile {
-    int8_t *q;
-    float *d;
-    float *sums;
-    float *run_sums;
-};
-
-INLINE_NEON struct tile tile_at(const struct sl_activations *x, size_t idx)
-{
-    const size_t params = x->cols / SL_BLOCK * TILE_TOKENS;
-    struct tile tile = {.q = (int8_t *)x->tiles + idx * x->tile_bytes};
-    tile.d = (float *)(tile.q + params * SL_BLOCK);
-    tile.sums = tile.d + params;
-    tile.run_sums = tile.sums + params;
-    return tile;
-}
-
 void sl_neon_fill_tile(struct sl_activations *x, uint32_t idx)
 {
-    const struct tile tile = tile_at(x, idx);
-    for (size_t t = 0; t < TILE_TOKENS && idx * TILE_TOKENS + t < x->tokens; t++) {
-        const size_t token = idx * TILE_TOKENS + t;
-        const int8_t *q = x->q + token * x->q_stride;
-        const float *d = x->d + token * x->d_stride;
-        const float *sums = x->sums + token * 2 * x->d_stride;
-        for (size_t block = 0; block < x->cols / SL_BLOCK; block++) {
-            const size_t at = block * TILE_TOKENS + t, run = 2 * block;
-            memcpy(tile.q + at * SL_BLOCK, q + block * SL_BLOCK, SL_BLOCK);
-            tile.d[at] = d[block];
-            tile.sums[at] = sums[run] + sums[run + 1];
-            for (size_t i = 0; i < 2; i++)
-                tile.run_sums[(run + i) * TILE_TOKENS + t] = sums[run + i];
-        }
-    }
+    fill_tile(x, idx, place_in_order, false);
 }
 
 /* ---- multiplying ---- */
@@ -276,7 +191,7 @@ INLINE_NEON void store_sums(float32x4_t acc[QUADS][TOKENS], int tokens, uint32_t
     }
 }
 
-INLINE_NEON void multiply_part(const uint8_t *half, uint32_t rows, const struct sl_activations *x,
+PANEL_INLINE void multiply_part(const uint8_t *half, uint32_t rows, const struct sl_activations *x,
                                size_t token, struct form form, int tokens, float *y,
                                size_t y_stride)
 {
@@ -286,57 +201,22 @@ INLINE_NEON void multiply_part(const uint8_t *half, uint32_t rows, const struct 
     store_sums(acc, tokens, rows, y + token * y_stride, y_stride);
 }
 
-INLINE_NEON void multiply_all(const uint8_t *panel, uint32_t rows, const struct sl_activations *x,
-                              struct form form, float *y, size_t y_stride)
-{
-    const size_t half_bytes = x->cols / SL_BLOCK * step_bytes_of(form);
-    for (uint32_t first = 0; first < rows; first += HALF_ROWS, panel += half_bytes) {
-        size_t token = 0;
-        for (; token + TOKENS <= x->tokens; token += TOKENS)
-            multiply_part(panel, rows - first, x, token, form, TOKENS, y + first, y_stride);
-        if (x->tokens - token == 2)
-            multiply_part(panel, rows - first, x, token, form, 2, y + first, y_stride);
-        else if (x->tokens - token == 1)
-            multiply_part(panel, rows - first, x, token, form, 1, y + first, y_stride);
-    }
-}
-
 /* ---- float weights ---- */
 
-INLINE_NEON float32x4_t widen_four(enum sl_tensor_type type, const uint8_t *data)
+/* Four floats of a row; past the last column zero. */
+PANEL_INLINE int32x4_t widen_row(enum sl_tensor_type type, const uint8_t *data, uint32_t count)
 {
+    uint8_t four[16] = {0};
+    memcpy(four, data, (size_t)count * (type == SL_TYPE_F32 ? 4 : 2));
     if (type == SL_TYPE_F32)
-        return vld1q_f32((const float *)data);
-    const uint16x4_t halves = vld1_u16((const uint16_t *)data);
+        return vld1q_s32((const int32_t *)(const void *)four);
+    const uint16x4_t halves = vld1_u16((const uint16_t *)(const void *)four);
     if (type == SL_TYPE_F16)
-        return vcvt_f32_f16(vreinterpret_f16_u16(halves));
-    return vreinterpretq_f32_u32(vshll_n_u16(halves, 16));
+        return vreinterpretq_s32_f32(vcvt_f32_f16(vreinterpret_f16_u16(halves)));
+    return vreinterpretq_s32_u32(vshll_n_u16(halves, 16));
 }
 
-INLINE_NEON void pack_float(enum sl_tensor_type type, const uint8_t *weights, size_t row_bytes,
-                            uint32_t rows, uint32_t cols, float *panel)
-{
-    const size_t width = type == SL_TYPE_F32 ? 4 : 2;
-    for (uint32_t first = 0; first < SL_PANEL_ROWS; first += 4) {
-        float *half = panel + first / HALF_ROWS * HALF_ROWS * (size_t)cols + first % HALF_ROWS;
-        for (uint32_t col = 0; col < cols; col += 4) {
-            const uint32_t count = cols - col < 4 ? cols - col : 4;
-            int32x4_t w[4];
-            for (uint32_t i = 0; i < 4; i++) {
-                uint8_t four[16] = {0}; /* past the last row or column: zero */
-                if (first + i < rows)
-                    memcpy(four, weights + (first + i) * row_bytes + col * width, count * width);
-                w[i] = vreinterpretq_s32_f32(widen_four(type, four));
-            }
-            turn(w);
-            for (uint32_t i = 0; i < count; i++)
-                vst1q_s32((int32_t *)(half + (size_t)(col + i) * HALF_ROWS), w[i]);
-        }
-    }
-}
-
-/* A half times `tokens` neighbours, a constant after inlining, straight from the rows of x. */
-INLINE_NEON void multiply_float_part(const float *half, uint32_t rows, const float *x,
+PANEL_INLINE void multiply_float_part(const float *half, uint32_t rows, const float *x,
                                      size_t x_stride, size_t cols, int tokens, float *y,
                                      size_t y_stride)
 {
@@ -352,80 +232,8 @@ INLINE_NEON void multiply_float_part(const float *half, uint32_t rows, const flo
     store_sums(acc, tokens, rows, y, y_stride);
 }
 
-void sl_neon_multiply_float(const void *panel, uint32_t rows, const struct sl_activations *x,
-                            float *y, size_t y_stride)
-{
-    const float *half = panel;
-    for (uint32_t first = 0; first < rows; first += HALF_ROWS, half += HALF_ROWS * (size_t)x->cols) {
-        size_t token = 0;
-        for (; token + TOKENS <= x->tokens; token += TOKENS)
-            multiply_float_part(half, rows - first, x->x + token * x->x_stride, x->x_stride,
-                                x->cols, TOKENS, y + token * y_stride + first, y_stride);
-        for (; token < x->tokens; token++)
-            multiply_float_part(half, rows - first, x->x + token * x->x_stride, x->x_stride,
-                                x->cols, 1, y + token * y_stride + first, y_stride);
-    }
-}
+/* ---- the tables ---- */
 
-/* ---- the table ---- */
-
-#define PACK_FLOAT(name, type)                                                                     \
-    void name(const uint8_t *weights, size_t row_bytes, uint32_t rows, uint32_t cols, void *panel) \
-    {                                                                                              \
-        pack_float(type, weights, row_bytes, rows, cols, panel);                                   \
-    }
-#define PACK(name, generic, unpack, block, form)                                                   \
-    static void name(const uint8_t *weights, size_t row_bytes, uint32_t rows, uint32_t cols,       \
-                     void *panel)                                                                  \
-    {                                                                                              \
-        generic(unpack, sizeof(struct block), form, weights, row_bytes, rows, cols, panel);        \
-    }
-#define MULTIPLY(name, form)                                                                       \
-    static void name(const void *panel, uint32_t rows, const struct sl_activations *x, float *y,   \
-                     size_t y_stride)                                                              \
-    {                                                                                              \
-        multiply_all(panel, rows, x, form, y, y_stride);                                           \
-    }
-
-static const struct form form_blocks = {false, false};
-static const struct form form_blocks_min = {false, true};
-static const struct form form_runs = {true, false};
-static const struct form form_runs_min = {true, true};
-
-PACK_FLOAT(sl_neon_pack_f32, SL_TYPE_F32)
-PACK_FLOAT(sl_neon_pack_f16, SL_TYPE_F16)
-PACK_FLOAT(sl_neon_pack_bf16, SL_TYPE_BF16)
-PACK(pack_q4_0, pack_plain, plain_q4_0, sl_block_q4_0, form_blocks)
-PACK(pack_q4_1, pack_plain, plain_q4_1, sl_block_q4_1, form_blocks_min)
-PACK(pack_q5_0, pack_plain, plain_q5_0, sl_block_q5_0, form_blocks)
-PACK(pack_q5_1, pack_plain, plain_q5_1, sl_block_q5_1, form_blocks_min)
-PACK(pack_q8_0, pack_plain, plain_q8_0, sl_block_q8_0, form_blocks)
-PACK(pack_iq4_nl, pack_plain, plain_iq4_nl, sl_block_iq4_nl, form_blocks)
-PACK(pack_q2_k, pack_super, super_q2_k, sl_block_q2_k, form_runs_min)
-PACK(pack_q3_k, pack_super, super_q3_k, sl_block_q3_k, form_runs)
-PACK(pack_q4_k, pack_super, super_q4_k, sl_block_q4_k, form_blocks_min)
-PACK(pack_q5_k, pack_super, super_q5_k, sl_block_q5_k, form_blocks_min)
-PACK(pack_q6_k, pack_super, super_q6_k, sl_block_q6_k, form_runs)
-PACK(pack_iq4_xs, pack_super, super_iq4_xs, sl_block_iq4_xs, form_blocks)
-MULTIPLY(multiply_blocks, form_blocks)
-MULTIPLY(multiply_blocks_min, form_blocks_min)
-MULTIPLY(multiply_runs, form_runs)
-MULTIPLY(multiply_runs_min, form_runs_min)
-
-const struct sl_panel sl_neon_panels[SL_TYPE_COUNT] = {
-    [SL_TYPE_F32] = {sl_neon_pack_f32, sl_neon_multiply_float},
-    [SL_TYPE_F16] = {sl_neon_pack_f16, sl_neon_multiply_float},
-    [SL_TYPE_BF16] = {sl_neon_pack_bf16, sl_neon_multiply_float},
-    [SL_TYPE_Q4_0] = {pack_q4_0, multiply_blocks},
-    [SL_TYPE_Q4_1] = {pack_q4_1, multiply_blocks_min},
-    [SL_TYPE_Q5_0] = {pack_q5_0, multiply_blocks},
-    [SL_TYPE_Q5_1] = {pack_q5_1, multiply_blocks_min},
-    [SL_TYPE_Q8_0] = {pack_q8_0, multiply_blocks},
-    [SL_TYPE_IQ4_NL] = {pack_iq4_nl, multiply_blocks},
-    [SL_TYPE_Q2_K] = {pack_q2_k, multiply_runs_min},
-    [SL_TYPE_Q3_K] = {pack_q3_k, multiply_runs},
-    [SL_TYPE_Q4_K] = {pack_q4_k, multiply_blocks_min},
-    [SL_TYPE_Q5_K] = {pack_q5_k, multiply_blocks_min},
-    [SL_TYPE_Q6_K] = {pack_q6_k, multiply_runs},
-    [SL_TYPE_IQ4_XS] = {pack_iq4_xs, multiply_blocks},
-};
+PANEL_FLOATS(sl_neon_pack_f32, sl_neon_pack_f16, sl_neon_pack_bf16, sl_neon_multiply_float)
+PANELS_OF_ONE_OFFSET(sl_neon_panels, 0, sl_neon_pack_f32, sl_neon_pack_f16, sl_neon_pack_bf16,
+                     sl_neon_multiply_float);

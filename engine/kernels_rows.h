@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The tables of kernels of AVX2 and NEON, made of generic functions that both have under one name:
+ * float_rows, plain_rows and super_rows (inlined: unpacking and counts are constants), and the vector_
+ * functions of kernels_vector.h and kernels_attend.h.
+ */
+#ifndef SLUICE_ENGINE_KERNELS_ROWS_H
+#define SLUICE_ENGINE_KERNELS_ROWS_H
+
+#include "kernels_matmul.h"
+
+/* A function of one type: the generic one with its constants, once for each count of tokens. */
+#define ROWS(name, generic, unpack, constant, last)                                                \
+    static void name(const uint8_t *weights, size_t row_bytes, uint32_t rows,                      \
+                     const struct sl_activations *x, uint32_t first, uint32_t tokens, float *y,    \
+                     size_t y_stride)                                                              \
+    {                                                                                              \
+        if (tokens == 1)                                                                           \
+            generic(unpack, constant, last, weights, row_bytes, rows, x, first, 1, y, y_stride);   \
+        else if (tokens == 2)                                                                      \
+            generic(unpack, constant, last, weights, row_bytes, rows, x, first, 2, y, y_stride);   \
+        else if (tokens == 3)                                                                      \
+            generic(unpack, constant, last, weights, row_bytes, rows, x, first, 3, y, y_stride);   \
+        else                                                                                       \
+            generic(unpack, constant, last, weights, row_bytes, rows, x, first, 4, y, y_stride);   \
+    }
+
+#define ROWS_QUANTIZED                                                                             \
+    ROWS(rows_q4_0, plain_rows, plain_q4_0, sizeof(struct sl_block_q4_0), false)                   \
+    ROWS(rows_q4_1, plain_rows, plain_q4_1, sizeof(struct sl_block_q4_1), true)                    \
+    ROWS(rows_q5_0, plain_rows, plain_q5_0, sizeof(struct sl_block_q5_0), false)                   \
+    ROWS(rows_q5_1, plain_rows, plain_q5_1, sizeof(struct sl_block_q5_1), true)                    \
+    ROWS(rows_q8_0, plain_rows, plain_q8_0, sizeof(struct sl_block_q8_0), false)                   \
+    ROWS(rows_iq4_nl, plain_rows, plain_iq4_nl, sizeof(struct sl_block_iq4_nl), false)             \
+    ROWS(rows_q2_k, super_rows, super_q2_k, sizeof(struct sl_block_q2_k), true)                    \
+    ROWS(rows_q3_k, super_rows, super_q3_k, sizeof(struct sl_block_q3_k), false)                   \
+    ROWS(rows_q4_k, super_rows, super_q4_k, sizeof(struct sl_block_q4_k), true)                    \
+    ROWS(rows_q5_k, super_rows, super_q5_k, sizeof(struct sl_block_q5_k), true)                    \
+    ROWS(rows_q6_k, super_rows, super_q6_k, sizeof(struct sl_block_q6_k), false)                   \
+    ROWS(rows_iq4_xs, super_rows, super_iq4_xs, sizeof(struct sl_block_iq4_xs), false)
+
+#define ROWS_TABLE                                                                                 \
+    {                                                                                              \
+        [SL_TYPE_F32] = rows_f32, [SL_TYPE_F16] = rows_f16, [SL_TYPE_BF16] = rows_bf16,            \
+        [SL_TYPE_Q4_0] = rows_q4_0, [SL_TYPE_Q4_1] = rows_q4_1, [SL_TYPE_Q5_0] = rows_q5_0,        \
+        [SL_TYPE_Q5_1] = rows_q5_1, [SL_TYPE_Q8_0] = rows_q8_0, [SL_TYPE_Q2_K] = rows_q2_k,        \
+        [SL_TYPE_Q3_K] = rows_q3_k, [SL_TYPE_Q4_K] = rows_q4_k, [SL_TYPE_Q5_K] = rows_q5_k,        \
+        [SL_TYPE_Q6_K] = rows_q6_k, [SL_TYPE_IQ4_NL] = rows_iq4_nl,                                \
+        [SL_TYPE_IQ4_XS] = rows_iq4_xs,                                                            \
+    }
+
+#define VECTOR_KERNELS(its_name, its_matmul)                                                       \
+    {                                                                                              \
+        .name = its_name, .dot = vector_dot, .add = vector_add, .mul = vector_mul,                 \
+        .scale = vector_scale, .rms_norm = vector_rms_norm, .layer_norm = vector_layer_norm,       \
+        .silu_mul = vector_silu_mul, .gelu_mul = vector_gelu_mul, .softcap = vector_softcap,       \
+        .softmax = vector_softmax, .softmax_moments = vector_softmax_moments,                      \
+        .rope = sl_ref_rope, .f32_to_f16 = vector_f32_to_f16, .f16_to_f32 = vector_f16_to_f32,     \
+        .f32_to_q8_0 = vector_f32_to_q8_0, .attend = vector_attend, .matmul = its_matmul,          \
+    }
+
+#endif
