@@ -23,14 +23,12 @@
  */
 #include "keyring.h"
 
+#include "sluice/file.h"
 #include "sluice/secret.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define KEY_FILE_BYTES_MAX 4096
@@ -169,73 +167,21 @@ static enum sl_err format_file(const struct keyring *keyring, size_t body_count,
     return err;
 }
 
-static bool write_synced(int fd, struct sl_slice text)
-{
-    while (text.len > 0) {
-        ssize_t wrote = write(fd, text.data, text.len);
-        if (wrote < 0 && errno != EINTR)
-            return false;
-        if (wrote > 0)
-            text = (struct sl_slice){text.data + wrote, text.len - (size_t)wrote};
-    }
-    return fsync(fd) == 0;
-}
-
-/* A rename is durable once the folder is synced. */
-static void sync_folder_of(const char *path)
-{
-    char folder[4096];
-    const char *slash = strrchr(path, '/');
-    size_t len = slash != NULL ? (size_t)(slash - path) : 0;
-    if (len >= sizeof folder)
-        return;
-    memcpy(folder, path, len);
-    memcpy(folder + len, len > 0 ? "" : slash != NULL ? "/" : ".", len > 0 ? 1 : 2);
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) {
-        fsync(fd);
-        close(fd);
-    }
-}
-
-/* -1 with errno set on failure. The name is random: two processes may be at it at once. */
-static int open_temporary(char *out, size_t size, const char *path)
-{
-    if (snprintf(out, size, "%s.XXXXXX", path) >= (int)size) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    return mkostemp(out, O_CLOEXEC); /* mode 0600 */
-}
-
-/* Writes a new file beside the old one and renames it over: a crash leaves one or the other. A
- * first file is linked instead, which fails with EEXIST where another process was faster. */
+/* A first file fails with SL_ERR_CONFLICT where another process was faster. */
 static enum sl_err save(const struct keyring *keyring, size_t body_count, bool is_first,
                         struct sl_error *error)
 {
+    struct sl_buf text;
     if (keyring->path == NULL)
         return SL_OK;
-    char temporary[4096];
-    struct sl_buf text;
     sl_buf_init(&text, KEY_FILE_BYTES_MAX);
-    int fd = -1;
     enum sl_err err = format_file(keyring, body_count, &text);
-    if (err != SL_OK) {
+    if (err != SL_OK)
         sl_error_set(error, err, NULL);
-        goto out;
-    }
-    fd = open_temporary(temporary, sizeof temporary, keyring->path);
-    if (fd < 0 || !write_synced(fd, sl_buf_slice(&text)) ||
-        (is_first ? link(temporary, keyring->path) : rename(temporary, keyring->path)) != 0)
-        err = sl_error_set(error, errno == EEXIST ? SL_ERR_CONFLICT : SL_ERR_IO, "%s: %s",
-                           keyring->path, strerror(errno));
-    if (fd >= 0 && (is_first || err != SL_OK))
-        unlink(temporary);
-    if (err == SL_OK)
-        sync_folder_of(keyring->path);
-out:
-    if (fd >= 0)
-        close(fd);
+    else if (is_first)
+        err = sl_file_create(keyring->path, sl_buf_slice(&text), error);
+    else
+        err = sl_file_replace(keyring->path, sl_buf_slice(&text), error);
     sl_buf_wipe(&text);
     return err;
 }

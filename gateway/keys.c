@@ -10,6 +10,7 @@
 
 #include "sluice/clock.h"
 #include "sluice/crypto.h"
+#include "sluice/file.h"
 #include "sluice/log.h"
 #include "sluice/secret.h"
 
@@ -255,29 +256,17 @@ static json_t *entry_json(const struct key_entry *entry)
                      (json_int_t)entry->terms.tokens_per_minute);
 }
 
-/* Writes beside the file and renames over it: a reader sees the old or the new, never half. */
 static enum sl_err save(const char *path, const struct key_list *list, struct sl_error *error)
 {
     json_t *rows = json_array();
-    for (size_t i = 0; i < list->count; i++)
-        json_array_append_new(rows, entry_json(&list->entries[i]));
+    bool has_all = rows != NULL;
+    for (size_t i = 0; i < list->count && has_all; i++)
+        has_all = json_array_append_new(rows, entry_json(&list->entries[i])) == 0;
     json_t *root = json_pack("{s:o}", "keys", rows);
-    char *beside = NULL;
-    enum sl_err err = SL_OK;
-    if (root == NULL || asprintf(&beside, "%s.%d.new", path, (int)getpid()) < 0)
-        err = sl_error_set(error, SL_ERR_MEMORY, NULL);
-    int fd = -1;
-    if (err == SL_OK) {
-        fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-        if (fd < 0 || json_dumpfd(root, fd, JSON_INDENT(2)) != 0 || fsync(fd) != 0 ||
-            rename(beside, path) != 0)
-            err = sl_error_set(error, SL_ERR_IO, "%s: %s", path, strerror(errno));
-    }
-    if (fd >= 0)
-        close(fd);
-    if (err != SL_OK && beside != NULL)
-        unlink(beside);
-    free(beside);
+    char *text = has_all && root != NULL ? json_dumps(root, JSON_INDENT(2)) : NULL;
+    enum sl_err err = text != NULL ? sl_file_replace(path, sl_slice_of(text), error)
+                                   : sl_error_set(error, SL_ERR_MEMORY, NULL);
+    free(text);
     json_decref(root);
     return err;
 }

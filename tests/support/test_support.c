@@ -7,13 +7,16 @@
 
 #include <errno.h>
 #include <ftw.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define SCRATCH_MAX 512
@@ -108,4 +111,15 @@ char *sl_test_read_file(const char *path, size_t *len_out)
     if (len_out != NULL)
         *len_out = (size_t)size;
     return text;
+}
+
+void sl_test_limit_files(size_t bytes)
+{
+    struct rlimit limit;
+    signal(SIGXFSZ, SIG_IGN); /* write(2) says EFBIG instead */
+    if (getrlimit(RLIMIT_FSIZE, &limit) != 0)
+        abort();
+    limit.rlim_cur = bytes == SIZE_MAX ? limit.rlim_max : (rlim_t)bytes;
+    if (setrlimit(RLIMIT_FSIZE, &limit) != 0)
+        abort();
 }

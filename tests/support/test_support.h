@@ -37,4 +37,9 @@ const char *sl_test_scratch(void);
 /* The whole file, NUL added; fails the running test where it cannot be read. free() it. */
 char *sl_test_read_file(const char *path, size_t *len_out);
 
+/* From now on no write of the running test takes a file past `bytes`: what is longer is cut there,
+ * and what starts behind fails, as on a full disk. SIZE_MAX ends it; until then assert nothing, since
+ * Check writes down each assertion in a file of its own. */
+void sl_test_limit_files(size_t bytes);
+
 #endif
