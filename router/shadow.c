@@ -271,7 +271,8 @@ enum sl_err sl_shadow_start(struct sl_router *router, struct sl_shadow **out,
     pthread_attr_t attr;
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, THREAD_STACK_BYTES);
-    shadow->has_thread = shadow->queue != NULL &&
+    bool has_rows = shadow->rows != NULL || router->config.shadow_rows_path == NULL;
+    shadow->has_thread = shadow->queue != NULL && has_rows &&
                          pthread_create(&shadow->thread, &attr, shadow_main, shadow) == 0;
     pthread_attr_destroy(&attr);
     if (!shadow->has_thread) {

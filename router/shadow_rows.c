@@ -2,8 +2,8 @@
  *
  * Owns `shadow.jsonl` and `shadow.key`; leaves to shadow.c what a row says and whether there may be
  * one. The hex doubles the size and keeps the file a JSONL file like any other, so that it can be
- * given to `sluice calibrate` among others. Appending is one write(2) with O_APPEND: after a crash
- * at most the last line is cut.
+ * given to `sluice calibrate` among others. Appending is one write(2): a crash cuts at most the last
+ * line, which goes before the next row comes, since readers refuse a file with half a line in it.
  *
  * Runs on the shadow thread; reading on that of a command.
  */
@@ -11,6 +11,7 @@
 
 #include "labelled.h"
 #include "sluice/buf.h"
+#include "sluice/file.h"
 #include "sluice/secret.h"
 
 #include <errno.h>
@@ -21,13 +22,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PATH_BYTES_MAX 1024
+#define PATH_BYTES_MAX 1024 /* of the key's path, which is longer */
 #define BOUND SL_SLICE("sluice shadow row 1") /* what is sealed here opens as nothing else */
 /* Hex and its frame make a line, which a reader caps. */
 #define ROW_BYTES_MAX (SL_LABELLED_LINE_MAX / 2 - SL_SEAL_OVERHEAD - 64)
 
 struct sl_shadow_rows {
-    char path[PATH_BYTES_MAX];
+    char *path;
     struct sl_cipher *cipher; /* NULL until the first row */
 };
 
@@ -62,6 +63,7 @@ struct sl_cipher *sl_shadow_rows_key(const char *path, struct sl_error *error)
     return cipher;
 }
 
+/* Where there is none. */
 static enum sl_err make_key(const char *path, struct sl_error *error)
 {
     char place[PATH_BYTES_MAX];
@@ -69,22 +71,15 @@ static enum sl_err make_key(const char *path, struct sl_error *error)
     char text[2 * sizeof key + 2];
     if (!key_path(path, place, sizeof place))
         return sl_error_set(error, SL_ERR_LIMIT, "%s: the path is too long", path);
-    int file = open(place, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (file < 0)
-        return errno == EEXIST ? SL_OK
-                               : sl_error_set(error, SL_ERR_IO, "%s: %s", place, strerror(errno));
+    if (access(place, F_OK) == 0)
+        return SL_OK;
     sl_random_bytes(key, sizeof key);
     sl_hex_encode(key, sizeof key, text);
     text[2 * sizeof key] = '\n';
-    bool is_written = write(file, text, 2 * sizeof key + 1) == (ssize_t)(2 * sizeof key + 1);
-    is_written &= fsync(file) == 0; /* rows without their key would be lost */
-    is_written &= close(file) == 0;
+    enum sl_err err = sl_file_create(place, (struct sl_slice){text, 2 * sizeof key + 1}, error);
     sl_wipe(key, sizeof key);
     sl_wipe(text, sizeof text);
-    if (is_written)
-        return SL_OK;
-    unlink(place);
-    return sl_error_set(error, SL_ERR_IO, "%s: the key could not be written", place);
+    return err == SL_ERR_CONFLICT ? SL_OK : err;
 }
 
 /* ---- writing ---- */
@@ -92,8 +87,10 @@ static enum sl_err make_key(const char *path, struct sl_error *error)
 struct sl_shadow_rows *sl_shadow_rows_create(const char *path)
 {
     struct sl_shadow_rows *rows = calloc(1, sizeof *rows);
-    if (rows != NULL)
-        snprintf(rows->path, sizeof rows->path, "%s", path);
+    if (rows != NULL && (rows->path = strdup(path)) == NULL) {
+        free(rows);
+        return NULL;
+    }
     return rows;
 }
 
@@ -102,6 +99,7 @@ void sl_shadow_rows_free(struct sl_shadow_rows *rows)
     if (rows == NULL)
         return;
     sl_cipher_free(rows->cipher);
+    free(rows->path);
     free(rows);
 }
 
@@ -122,27 +120,58 @@ static enum sl_err seal(const struct sl_cipher *cipher, const char *text, struct
     return err;
 }
 
-static void make_room(const struct sl_shadow_rows *rows)
+static bool make_room(const struct sl_shadow_rows *rows)
 {
     char old[PATH_BYTES_MAX + 8];
     struct stat about;
     if (stat(rows->path, &about) != 0 || about.st_size < (off_t)SL_SHADOW_FILE_MAX)
-        return;
+        return true;
     snprintf(old, sizeof old, "%s.old", rows->path);
-    rename(rows->path, old);
+    return rename(rows->path, old) == 0;
+}
+
+/* Where the last whole line ends; -1 where the file cannot be read. */
+static off_t end_of_lines(int file)
+{
+    char chunk[4096];
+    off_t end = lseek(file, 0, SEEK_END);
+    while (end > 0) {
+        size_t len = end < (off_t)sizeof chunk ? (size_t)end : sizeof chunk;
+        if (pread(file, chunk, len, end - (off_t)len) != (ssize_t)len)
+            return -1;
+        const char *newline = memrchr(chunk, '\n', len);
+        if (newline != NULL)
+            return end - (off_t)len + (newline - chunk) + 1;
+        end -= (off_t)len;
+    }
+    return end;
+}
+
+/* Behind the last whole line; what was written of a row that does not fit is taken back. */
+static bool append_line(int file, const struct sl_buf *line)
+{
+    off_t end = end_of_lines(file);
+    if (end < 0 || ftruncate(file, end) != 0)
+        return false;
+    ssize_t wrote = pwrite(file, line->data, line->len, end);
+    if (wrote == (ssize_t)line->len)
+        return true;
+    int code = wrote < 0 ? errno : ENOSPC;
+    (void)!ftruncate(file, end); /* where this fails, too, the next row finds half a line */
+    errno = code;
+    return false;
 }
 
 static enum sl_err write_line(const struct sl_shadow_rows *rows, const struct sl_buf *line,
                               struct sl_error *error)
 {
-    make_room(rows);
-    int file = open(rows->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-    if (file < 0)
-        return sl_error_set(error, SL_ERR_IO, "%s: %s", rows->path, strerror(errno));
-    bool is_written = write(file, line->data, line->len) == (ssize_t)line->len;
-    is_written &= close(file) == 0;
-    return is_written ? SL_OK : sl_error_set(error, SL_ERR_IO, "%s: a row could not be written",
-                                             rows->path);
+    int file = make_room(rows) ? open(rows->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
+    bool is_written = file >= 0 && append_line(file, line);
+    if (!is_written)
+        sl_error_set(error, SL_ERR_IO, "%s: %s", rows->path, strerror(errno));
+    if (file >= 0)
+        close(file);
+    return is_written ? SL_OK : SL_ERR_IO;
 }
 
 static enum sl_err open_key(struct sl_shadow_rows *rows, struct sl_error *error)

@@ -2,9 +2,9 @@
  *
  * Private to router/: the file of rows that shadow mode leaves for the next `sluice calibrate`.
  *
- *     sl_shadow_rows_open("DATA/shadow.jsonl", &rows, &error);
- *     sl_shadow_rows_append(rows, row, &error);
- *     sl_shadow_rows_close(rows);
+ *     struct sl_shadow_rows *rows = sl_shadow_rows_create("DATA/shadow.jsonl");
+ *     err = sl_shadow_rows_append(rows, row, &error);
+ *     sl_shadow_rows_free(rows);
  *
  *     sluice calibrate --model M --data DATA/shadow.jsonl,labelled.jsonl
  *
@@ -26,19 +26,22 @@
 
 struct sl_shadow_rows;
 
-/* Nothing is made before the first row. NULL: out of memory. */
+/* Copies the path. Nothing is made before the first row. NULL: out of memory. */
 struct sl_shadow_rows *sl_shadow_rows_create(const char *path);
 void sl_shadow_rows_free(struct sl_shadow_rows *rows); /* NULL is fine */
-/* Seals and appends; makes file and key where there are none. A file past SL_SHADOW_FILE_MAX
- * becomes PATH.old, in place of the one before. Errors: SL_ERR_IO, SL_ERR_INTEGRITY (a key file that is
- * none), SL_ERR_LIMIT (a row longer than calibrate reads), SL_ERR_MEMORY. */
+/* Seals and appends; makes file and key where there are none, and takes out a line that a crash cut
+ * before. The row is in the file whole or not at all. A file past SL_SHADOW_FILE_MAX becomes
+ * PATH.old, in place of the one before. Errors: SL_ERR_IO, SL_ERR_FORBIDDEN (a key file that others
+ * may read), SL_ERR_INTEGRITY (one that is none), SL_ERR_LIMIT (a row longer than calibrate reads, a
+ * path too long), SL_ERR_MEMORY. */
 enum sl_err sl_shadow_rows_append(struct sl_shadow_rows *rows, const json_t *row,
                                   struct sl_error *error) SL_MUST_CHECK;
 #define SL_SHADOW_FILE_MAX (64u << 20) /* some ten thousand requests: more than a fit needs */
 
 /* ---- reading ---- */
 
-/* The key that lies beside `path`. NULL: there is none. */
+/* The key that lies beside `path`, to be freed. NULL: there is none that can be read; *error, which
+ * may be NULL, says why. */
 struct sl_cipher *sl_shadow_rows_key(const char *path, struct sl_error *error);
 bool sl_shadow_row_is_sealed(const json_t *line);
 /* A new reference. NULL: another key, or damaged. */

@@ -5,13 +5,15 @@
  *
  * Appending is one write(2) on a descriptor opened with O_APPEND, so lines of several threads or
  * processes do not mix. The file is not synced: after a power cut the last lines may be missing,
- * which a reader sees as a cut line and skips.
+ * which a reader sees as a cut line and skips. A line behind one that was cut (by a crash, or by a
+ * full disk) begins with the newline that is missing there, so that no other is lost with it.
  */
 #include "sluice/pii.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,7 +22,15 @@
 
 struct sl_pii_ledger {
     int file;
+    atomic_bool is_cut; /* the file does not end in a newline */
 };
+
+static bool ends_in_a_cut_line(int file)
+{
+    char last = '\n';
+    off_t end = lseek(file, 0, SEEK_END);
+    return end > 0 && pread(file, &last, 1, end - 1) == 1 && last != '\n';
+}
 
 enum sl_err sl_pii_ledger_open(const char *path, struct sl_pii_ledger **out, struct sl_error *error)
 {
@@ -29,11 +39,12 @@ enum sl_err sl_pii_ledger_open(const char *path, struct sl_pii_ledger **out, str
     *out = NULL;
     if (ledger == NULL)
         return sl_error_set(error, SL_ERR_MEMORY, NULL);
-    ledger->file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    ledger->file = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
     if (ledger->file < 0) {
         free(ledger);
         return sl_error_set(error, SL_ERR_IO, "%s: %s", path, strerror(errno));
     }
+    atomic_init(&ledger->is_cut, ends_in_a_cut_line(ledger->file));
     *out = ledger;
     return SL_OK;
 }
@@ -78,8 +89,26 @@ static enum sl_err put_time(struct sl_buf *line, int64_t time_ms)
     char text[32];
     gmtime_r(&seconds, &tm);
     strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
-    return sl_buf_printf(line, "{\"time\":\"%s.%03dZ\",\"time_ms\":%" PRId64, text,
+    return sl_buf_printf(line, "\n{\"time\":\"%s.%03dZ\",\"time_ms\":%" PRId64, text,
                          (int)(time_ms % 1000), time_ms);
+}
+
+/* `line` begins with a newline, which is left out where the file ends in one. */
+static enum sl_err write_line(struct sl_pii_ledger *ledger, const struct sl_buf *line,
+                              struct sl_error *error)
+{
+    bool was_cut = atomic_exchange(&ledger->is_cut, false);
+    const char *data = line->data + (was_cut ? 0 : 1);
+    ssize_t written, len = (ssize_t)line->len - (was_cut ? 0 : 1);
+    do
+        written = write(ledger->file, data, (size_t)len);
+    while (written < 0 && errno == EINTR);
+    if (written == len)
+        return SL_OK;
+    if (was_cut || written > 0)
+        atomic_store(&ledger->is_cut, true);
+    return sl_error_set(error, SL_ERR_IO, "the egress ledger could not be written: %s",
+                        written < 0 ? strerror(errno) : "the disk is full");
 }
 
 enum sl_err sl_pii_ledger_append(struct sl_pii_ledger *ledger,
@@ -105,19 +134,10 @@ enum sl_err sl_pii_ledger_append(struct sl_pii_ledger *ledger,
         err = sl_buf_printf(&line, ",\"bytes\":%" PRIu64, entry->bytes);
     if (err == SL_OK)
         err = put_counts(&line, detector, entry->report);
-    if (err == SL_OK) {
-        ssize_t written;
-        do
-            written = write(ledger->file, line.data, line.len);
-        while (written < 0 && errno == EINTR);
-        if (written != (ssize_t)line.len) {
-            err = SL_ERR_IO;
-            sl_error_set(error, err, "the egress ledger could not be written: %s",
-                         written < 0 ? strerror(errno) : "the disk is full");
-        }
-    } else {
+    if (err == SL_OK)
+        err = write_line(ledger, &line, error);
+    else
         sl_error_set(error, err, "the line for the egress ledger could not be made");
-    }
     sl_buf_clear(&line);
     return err;
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static char path[512];
 static struct sl_pii_detector *detector;
@@ -93,6 +94,53 @@ START_TEST(a_cut_line_is_skipped_and_said)
     ck_assert_ptr_nonnull(strstr(text, "1 requests"));
     ck_assert_ptr_nonnull(strstr(text, "1 lines could not be read"));
     free(text);
+}
+END_TEST
+
+static enum sl_err try_append(const char *app)
+{
+    struct sl_error error = {0};
+    struct sl_pii_ledger_entry entry = {.app = sl_slice_of(app), .bytes = 100};
+    return sl_pii_ledger_append(ledger, detector, &entry, &error);
+}
+
+static void check_all_but_a_cut_one(const char *totals)
+{
+    char *text = print((struct sl_pii_ledger_query){0});
+    ck_assert_ptr_nonnull(strstr(text, totals));
+    ck_assert_ptr_nonnull(strstr(text, "1 lines could not be read"));
+    free(text);
+}
+
+START_TEST(a_line_that_a_crash_cut_costs_no_other)
+{
+    struct sl_error error = {0};
+    append("a", 1000, 1);
+    append("a", 2000, 1);
+    size_t len;
+    free(sl_test_read_file(path, &len));
+    sl_pii_ledger_close(ledger);
+    ck_assert_int_eq(truncate(path, (off_t)len - 5), 0);
+    ck_assert_int_eq(sl_pii_ledger_open(path, &ledger, &error), SL_OK);
+    append("a", 3000, 1);
+    append("a", 4000, 1);
+    check_all_but_a_cut_one("3 requests");
+}
+END_TEST
+
+START_TEST(a_line_that_a_full_disk_cut_is_an_error_and_costs_no_other)
+{
+    append("a", 1000, 1);
+    size_t len;
+    free(sl_test_read_file(path, &len));
+    sl_test_limit_files(len + 20);
+    enum sl_err cut = try_append("a"), lost = try_append("a");
+    sl_test_limit_files(SIZE_MAX);
+    ck_assert_int_eq(cut, SL_ERR_IO);
+    ck_assert_int_eq(lost, SL_ERR_IO);
+    append("a", 2000, 1);
+    append("a", 3000, 1);
+    check_all_but_a_cut_one("3 requests");
 }
 END_TEST
 
@@ -191,6 +239,8 @@ int main(void)
     tcase_add_test(tcase, a_line_has_counts_and_no_text);
     tcase_add_test(tcase, a_query_chooses_by_time_and_app);
     tcase_add_test(tcase, a_cut_line_is_skipped_and_said);
+    tcase_add_test(tcase, a_line_that_a_crash_cut_costs_no_other);
+    tcase_add_test(tcase, a_line_that_a_full_disk_cut_is_an_error_and_costs_no_other);
     tcase_add_test(tcase, a_missing_ledger_is_not_found);
     tcase_add_test(tcase, lines_of_threads_do_not_mix);
     tcase_add_test(tcase, rows_in_are_rows_out);

@@ -43,16 +43,6 @@ static void write_two(void)
     sl_shadow_rows_free(rows);
 }
 
-static size_t read_file(const char *file, char *out, size_t size)
-{
-    FILE *in = fopen(file, "r");
-    ck_assert_ptr_nonnull(in);
-    size_t len = fread(out, 1, size - 1, in);
-    out[len] = '\0';
-    fclose(in);
-    return len;
-}
-
 START_TEST(rows_come_back_as_labelled_rows)
 {
     struct sl_labelled set;
@@ -70,12 +60,12 @@ END_TEST
 
 START_TEST(the_file_says_nothing_by_itself)
 {
-    char text[8192];
     struct stat about;
     write_two();
-    read_file(path, text, sizeof text);
+    char *text = sl_test_read_file(path, NULL);
     ck_assert_ptr_null(strstr(text, "question"));
     ck_assert_ptr_null(strstr(text, "7175657374696f6e")); /* the same in hex */
+    free(text);
     ck_assert_int_eq(stat(path, &about), 0);
     ck_assert_int_eq(about.st_mode & 0777, 0600);
     ck_assert_int_eq(stat(key, &about), 0);
@@ -93,13 +83,14 @@ static void check_unreadable(void)
 
 START_TEST(without_the_key_or_changed_by_a_bit_a_row_is_refused)
 {
-    char text[8192];
+    size_t len;
     write_two();
-    size_t len = read_file(path, text, sizeof text);
+    char *text = sl_test_read_file(path, &len);
     text[40] = text[40] == '0' ? '1' : '0';
     FILE *out = fopen(path, "w");
     ck_assert_uint_eq(fwrite(text, 1, len, out), len);
     fclose(out);
+    free(text);
     check_unreadable();
     setup();
     write_two();
@@ -157,6 +148,67 @@ START_TEST(a_full_file_makes_room)
 }
 END_TEST
 
+static void check_texts(const char *const *texts, size_t count)
+{
+    struct sl_labelled set;
+    struct sl_error error = {0};
+    ck_assert_msg(sl_labelled_read(path, "", 0, &set, &error) == SL_OK, "%s", error.message);
+    ck_assert_uint_eq(set.count, count);
+    for (size_t i = 0; i < count; i++)
+        ck_assert(sl_slice_equal_text(set.rows[i].text, texts[i]));
+    sl_labelled_clear(&set);
+}
+
+static off_t size_of_file(void)
+{
+    struct stat about;
+    ck_assert_int_eq(stat(path, &about), 0);
+    return about.st_size;
+}
+
+START_TEST(a_line_that_a_crash_cut_does_not_spoil_the_rows_after_it)
+{
+    const char *const texts[] = {"first question", "third question"};
+    write_two();
+    ck_assert_int_eq(truncate(path, size_of_file() - 10), 0);
+    struct sl_shadow_rows *rows = sl_shadow_rows_create(path);
+    ck_assert_int_eq(append(rows, "third question", json_string("x")), SL_OK);
+    sl_shadow_rows_free(rows);
+    check_texts(texts, 2);
+}
+END_TEST
+
+START_TEST(a_row_that_a_full_disk_cut_leaves_nothing_behind)
+{
+    const char *const texts[] = {"first question", "second question", "third question"};
+    write_two();
+    off_t size = size_of_file();
+    struct sl_shadow_rows *rows = sl_shadow_rows_create(path);
+    sl_test_limit_files((size_t)size + 50);
+    enum sl_err err = append(rows, "lost question", json_string("x"));
+    sl_test_limit_files(SIZE_MAX);
+    ck_assert_int_eq(err, SL_ERR_IO);
+    ck_assert_int_eq(size_of_file(), size);
+    ck_assert_int_eq(append(rows, "third question", json_string("x")), SL_OK);
+    sl_shadow_rows_free(rows);
+    check_texts(texts, 3);
+}
+END_TEST
+
+START_TEST(a_key_that_cannot_be_written_whole_is_not_there_at_all)
+{
+    struct sl_shadow_rows *rows = sl_shadow_rows_create(path);
+    sl_test_limit_files(10);
+    enum sl_err err = append(rows, "lost question", json_string("x"));
+    sl_test_limit_files(SIZE_MAX);
+    ck_assert_int_eq(err, SL_ERR_IO);
+    ck_assert_int_ne(access(key, F_OK), 0);
+    ck_assert_int_ne(access(path, F_OK), 0);
+    ck_assert_int_eq(append(rows, "first question", json_string("x")), SL_OK);
+    sl_shadow_rows_free(rows);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("shadow_rows");
@@ -168,6 +220,9 @@ int main(void)
     tcase_add_test(tcase, a_key_file_that_is_none_is_an_error_and_is_kept);
     tcase_add_test(tcase, a_row_longer_than_readers_take_is_refused);
     tcase_add_test(tcase, a_full_file_makes_room);
+    tcase_add_test(tcase, a_line_that_a_crash_cut_does_not_spoil_the_rows_after_it);
+    tcase_add_test(tcase, a_row_that_a_full_disk_cut_leaves_nothing_behind);
+    tcase_add_test(tcase, a_key_that_cannot_be_written_whole_is_not_there_at_all);
     suite_add_tcase(suite, tcase);
     return sl_test_main(suite);
 }
