@@ -40,6 +40,8 @@ void sl_attend_begin(const struct sl_attend *attend)
         attend->sum[query] = 0;
         memset(attend->acc + query * attend->acc_stride, 0, attend->head_dim * sizeof(float));
     }
+    if (sl_kernels()->attend_begin != NULL)
+        sl_kernels()->attend_begin(attend);
 }
 
 void sl_attend_end(const struct sl_attend *attend)

@@ -118,7 +118,7 @@ static struct sl_attend start_piece(struct sl_forward *forward, uint32_t head, u
     const struct sl_hparams *hparams = &forward->model->hparams;
     const uint32_t group = hparams->head_count / hparams->head_count_kv;
     const size_t at = ((size_t)head * forward->token_count + first_row) * group;
-    struct sl_attend attend = {
+    return (struct sl_attend){
         .head_dim = hparams->head_dim,
         .queries = rows * group,
         .q = forward->packed + at * hparams->head_dim,
@@ -131,8 +131,6 @@ static struct sl_attend start_piece(struct sl_forward *forward, uint32_t head, u
         .acc_stride = hparams->head_dim,
         .scratch = forward->attend_scratch + (size_t)worker * SL_ATTEND_SCRATCH_FLOATS,
     };
-    sl_attend_begin(&attend);
-    return attend;
 }
 
 /* Normalises, and puts the heads of each token where the output matrix reads them. */
@@ -187,11 +185,21 @@ static void see_page(const struct sl_forward *forward, uint32_t first_row, uint3
     }
 }
 
+/* Points at a page of the piece's sequence, of which positions before `end` are in use. */
+static void look_at_page(const struct sl_forward *forward, const struct sl_kv_sequence *sequence,
+                         uint32_t head, uint32_t page, uint32_t end, struct sl_attend *attend)
+{
+    const uint32_t idx = sequence->pages[page], left = end - page * SL_KV_PAGE_TOKENS;
+    attend->positions = left < SL_KV_PAGE_TOKENS ? left : SL_KV_PAGE_TOKENS;
+    attend->k = sl_kv_block(forward->cache, idx, forward->layer_idx, false, head);
+    attend->v = sl_kv_block(forward->cache, idx, forward->layer_idx, true, head);
+}
+
 static void attend_piece(struct sl_forward *forward, uint32_t head, uint32_t first_row,
                          uint32_t rows, uint32_t worker)
 {
     const struct sl_hparams *hparams = &forward->model->hparams;
-    const struct sl_span *span = &forward->spans[forward->span_of[first_row]];
+    const struct sl_kv_sequence *sequence = forward->spans[forward->span_of[first_row]].sequence;
     uint32_t first[PIECE_QUERIES_MAX];
     uint32_t end[PIECE_QUERIES_MAX];
     struct sl_attend attend = start_piece(forward, head, first_row, rows, worker);
@@ -199,20 +207,19 @@ static void attend_piece(struct sl_forward *forward, uint32_t head, uint32_t fir
     attend.k_stride = attend.v_stride = sl_kv_row_bytes(forward->cache);
     attend.first = first;
     attend.end = end;
+    attend.may_round = attend.format != SL_KV_FORMAT_F32 &&
+                       sl_type_traits(forward->layer->q.type)->is_quantized;
     const uint32_t seen_end = forward->positions[first_row + rows - 1] + 1;
     const uint32_t oldest_end = forward->positions[first_row] + 1;
     const uint32_t seen_begin = forward->layer->is_sliding && oldest_end > hparams->window
                                     ? oldest_end - hparams->window
                                     : 0;
+    look_at_page(forward, sequence, head, 0, seen_end, &attend);
+    sl_attend_begin(&attend);
     for (uint32_t page = seen_begin / SL_KV_PAGE_TOKENS; page * SL_KV_PAGE_TOKENS < seen_end;
          page++) {
-        const uint32_t begin = page * SL_KV_PAGE_TOKENS;
-        attend.positions =
-            seen_end - begin < SL_KV_PAGE_TOKENS ? seen_end - begin : SL_KV_PAGE_TOKENS;
-        see_page(forward, first_row, rows, begin, attend.positions, first, end);
-        const uint32_t idx = span->sequence->pages[page];
-        attend.k = sl_kv_block(forward->cache, idx, forward->layer_idx, false, head);
-        attend.v = sl_kv_block(forward->cache, idx, forward->layer_idx, true, head);
+        look_at_page(forward, sequence, head, page, seen_end, &attend);
+        see_page(forward, first_row, rows, page * SL_KV_PAGE_TOKENS, attend.positions, first, end);
         forward->kernels->attend(&attend);
     }
     end_piece(forward, &attend, head, first_row, rows);
@@ -275,6 +282,7 @@ static void attend_all_pieces(void *context, uint32_t begin, uint32_t end, uint3
         attend.k_stride = attend.v_stride = stride;
         attend.first = first;
         attend.end = last;
+        sl_attend_begin(&attend);
         forward->kernels->attend(&attend);
         end_piece(forward, &attend, head, row, rows);
     }

@@ -119,13 +119,18 @@ struct sl_attend {
     float *sum;             /* (query) */
     float *acc;             /* (query, head_dim), acc_stride floats apart; not normalised */
     size_t acc_stride;
-    float *scratch;         /* SL_ATTEND_SCRATCH_FLOATS, SL_SCRATCH_ALIGN aligned, per worker */
+    float *scratch;         /* SL_ATTEND_SCRATCH_FLOATS, SL_SCRATCH_ALIGN aligned, per worker; theirs
+                             * alone from begin to end */
+    /* Queries, keys, values and weights may lose all but 8 bits of their mantissas: the model's weights
+     * are quantized, so activations lost as much before. sl_attend_begin then wants the first page of
+     * the sequence in k (with format, positions and k_stride), from which it takes the mean key. */
+    bool may_round;
 };
 #define SL_HEAD_DIM_MAX 512
 #define SL_ATTEND_TILE 32 /* positions handled at once */
 #define SL_ATTEND_SCRATCH_FLOATS (2 * SL_ATTEND_TILE * SL_HEAD_DIM_MAX + 64 * SL_ATTEND_TILE)
 
-/* max = -inf, sum = 0, acc = 0 for all queries. */
+/* max = -inf, sum = 0, acc = 0 for all queries; see also may_round. */
 void sl_attend_begin(const struct sl_attend *attend);
 /* acc /= sum; a query that saw nothing becomes zero. */
 void sl_attend_end(const struct sl_attend *attend);
@@ -141,7 +146,7 @@ struct sl_activations; /* quantized x, private to matmul.c and the kernels: kern
 struct sl_matmul_kernels;
 
 struct sl_kernels {
-    const char *name; /* "ref", "avx2", "avxvnni", "avx512", "neon", "i8mm" */
+    const char *name; /* "ref", "avx2", "avxvnni", "avx512", "avx512bf16", "neon", "i8mm" */
 
     /* Rows of floats; `out` may be the same as an input. */
     float (*dot)(const float *a, const float *b, size_t n);
@@ -173,6 +178,8 @@ struct sl_kernels {
     /* n a multiple of 32. */
     void (*f32_to_q8_0)(struct sl_block_q8_0 *out, const float *x, size_t n);
 
+    /* Prepares what stays the same from run to run; NULL: nothing does. */
+    void (*attend_begin)(const struct sl_attend *attend);
     void (*attend)(const struct sl_attend *attend);
 
     const struct sl_matmul_kernels *matmul;

@@ -19,6 +19,7 @@
 #ifndef SLUICE_ENGINE_KERNELS_ATTEND_H
 #define SLUICE_ENGINE_KERNELS_ATTEND_H
 
+#include "kernels_attend_span.h"
 #include "kernels_vector.h"
 
 #define TILE SL_ATTEND_TILE
@@ -30,20 +31,6 @@
 #define FEW_VECTORS (VF_QUERY_TILE < 4 ? 2 : 4) /* likewise for TURN_QUERIES_MIN - 1 queries */
 
 #define SIDE_MAX (VF_QUERY_TILE > TURN_QUERIES_MIN ? VF_QUERY_TILE : TURN_QUERIES_MIN)
-
-/* The positions [first, end) of a tile that a query sees. */
-struct span {
-    uint32_t first, end;
-};
-
-static inline struct span visible(const struct sl_attend *attend, uint32_t query, uint32_t start,
-                                  uint32_t count)
-{
-    const uint32_t first = attend->first[query], end = attend->end[query];
-    const struct span span = {first > start ? first - start : 0,
-                              end > start ? (end - start < count ? end - start : count) : 0};
-    return span.first < span.end ? span : (struct span){0, 0};
-}
 
 /* VF_LANES values of a row of the cache, from `dim` on. */
 INLINE vf load_row(enum sl_kv_format format, const void *row, uint32_t dim)
@@ -250,15 +237,9 @@ INLINE void attend_turned(const struct sl_attend *attend, uint32_t query, int qu
                           uint32_t start, uint32_t count, const float *turned,
                           const float *values, float *scores)
 {
-    struct span spans[VF_QUERY_TILE], all = {TILE, 0};
+    struct span spans[VF_QUERY_TILE];
     float shrink[VF_QUERY_TILE];
-    for (int i = 0; i < queries; i++) {
-        spans[i] = visible(attend, query + (uint32_t)i, start, count);
-        if (spans[i].end == 0)
-            continue;
-        all.first = spans[i].first < all.first ? spans[i].first : all.first;
-        all.end = spans[i].end > all.end ? spans[i].end : all.end;
-    }
+    const struct span all = visible_to_all(attend, query, queries, start, count, spans);
     if (all.end == 0)
         return;
     turned_scores(attend, query, queries, turned, scores);
@@ -318,15 +299,9 @@ INLINE void few_values(const struct sl_attend *attend, int queries, uint32_t sta
 INLINE void attend_few(const struct sl_attend *attend, int queries, uint32_t start, uint32_t count,
                        float *scores)
 {
-    struct span spans[TURN_QUERIES_MIN], all = {TILE, 0};
+    struct span spans[TURN_QUERIES_MIN];
     float shrink[TURN_QUERIES_MIN];
-    for (int j = 0; j < queries; j++) {
-        spans[j] = visible(attend, (uint32_t)j, start, count);
-        if (spans[j].end == 0)
-            continue;
-        all.first = spans[j].first < all.first ? spans[j].first : all.first;
-        all.end = spans[j].end > all.end ? spans[j].end : all.end;
-    }
+    const struct span all = visible_to_all(attend, 0, queries, start, count, spans);
     few_scores(attend, queries, start, count, scores);
     for (int j = 0; j < queries; j += VF_QUERY_TILE) {
         const int left = queries - j;
@@ -351,14 +326,6 @@ static void attend_rows(const struct sl_attend *attend, uint32_t start, uint32_t
     case 4: attend_few(attend, 4, start, count, scores); break;
     default: attend_few(attend, TURN_QUERIES_MIN - 1, start, count, scores); break;
     }
-}
-
-static bool anyone_sees(const struct sl_attend *attend, uint32_t start, uint32_t count)
-{
-    for (uint32_t query = 0; query < attend->queries; query++)
-        if (visible(attend, query, start, count).end != 0)
-            return true;
-    return false;
 }
 
 static void vector_attend(const struct sl_attend *attend)

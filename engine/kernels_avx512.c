@@ -48,53 +48,22 @@ static inline float vf_largest(vf x)
     return _mm512_reduce_max_ps((__m512)x);
 }
 
-/* Four vectors to one: in each quarter, the quarter's sum of vector 0, 1, 2, 3. */
-INLINE512 __m512 fold_four(const vf x[4])
-{
-    const __m512 a = (__m512)x[0], b = (__m512)x[1], c = (__m512)x[2], d = (__m512)x[3];
-    const __m512 ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
-    const __m512 cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
-    return _mm512_add_ps(
-        _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd))),
-        _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd))));
-}
-
-INLINE512 __m128 quarters_sum(__m512 x)
-{
-    const __m256 halves = _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
-    return _mm_add_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps(halves, 1));
-}
-
-/* The largest lanes of four vectors. */
-INLINE512 __m128 largest_of_four(__m512 a, __m512 b, __m512 c, __m512 d)
-{
-    const __m512 ab = _mm512_max_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
-    const __m512 cd = _mm512_max_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
-    const __m512 quarters = _mm512_max_ps(
-        _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd))),
-        _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd))));
-    const __m256 halves =
-        _mm256_max_ps(_mm512_castps512_ps256(quarters), _mm512_extractf32x8_ps(quarters, 1));
-    return _mm_max_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps(halves, 1));
-}
-
 static inline void vf_sum_each(const vf x[VF_QUERY_TILE], float out[VF_QUERY_TILE])
 {
     for (int i = 0; i < VF_QUERY_TILE; i += 4)
-        _mm_storeu_ps(out + i, quarters_sum(fold_four(x + i)));
+        _mm_storeu_ps(out + i, quarters_sum(fold_four((const __m512 *)x + i)));
 }
 
 static inline void vf_largest_each(const vf x[VF_QUERY_TILE], float out[VF_QUERY_TILE])
 {
     for (int i = 0; i < VF_QUERY_TILE; i += 4)
-        _mm_storeu_ps(out + i, largest_of_four((__m512)x[i], (__m512)x[i + 1], (__m512)x[i + 2],
-                                               (__m512)x[i + 3]));
+        _mm_storeu_ps(out + i, largest_of_four((const __m512 *)x + i));
 }
 
 static inline vf vf_sums(const vf x[VF_LANES])
 {
-    const __m512 a = fold_four(x), b = fold_four(x + 4), c = fold_four(x + 8),
-                 d = fold_four(x + 12);
+    const __m512 *v = (const __m512 *)x;
+    const __m512 a = fold_four(v), b = fold_four(v + 4), c = fold_four(v + 8), d = fold_four(v + 12);
     const __m512 ab = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88),
                                     _mm512_shuffle_f32x4(a, b, 0xdd));
     const __m512 cd = _mm512_add_ps(_mm512_shuffle_f32x4(c, d, 0x88),
@@ -211,9 +180,7 @@ INLINE512 void quantize_four(const float *x, int8_t *q, float *d)
         largest[i] = _mm512_max_ps(a, b);
         bad |= _mm512_cmp_ps_mask(_mm512_add_ps(a, b), _mm512_set1_ps(3.4028234e38f), _CMP_NLE_UQ);
     }
-    const __m128 scales =
-        _mm_div_ps(largest_of_four(largest[0], largest[1], largest[2], largest[3]),
-                   _mm_set1_ps(127.0f));
+    const __m128 scales = _mm_div_ps(largest_of_four(largest), _mm_set1_ps(127.0f));
     const __mmask8 used = _mm_cmp_ps_mask(scales, _mm_setzero_ps(), _CMP_GT_OQ);
     const __m128 inverses = _mm_maskz_div_ps(used, _mm_set1_ps(1.0f), scales);
     const __mmask8 huge = _mm_cmp_ps_mask(inverses, _mm_set1_ps(3.4028234e38f), _CMP_NLE_UQ);
@@ -489,23 +456,23 @@ static const struct sl_matmul_kernels matmul = {
     .panel_tokens_min = 5, /* rows in tiles of four read the weights again for each tile */
 };
 
+/* What both tables have. */
+#define COMMON_KERNELS                                                                             \
+    .dot = vector_dot, .add = vector_add, .mul = vector_mul, .scale = vector_scale, .rms_norm =    \
+    vector_rms_norm, .layer_norm = vector_layer_norm, .silu_mul = vector_silu_mul, .gelu_mul =     \
+    vector_gelu_mul, .softcap = vector_softcap, .softmax = vector_softmax, .softmax_moments =      \
+    vector_softmax_moments, .rope = rope, .f32_to_f16 = vector_f32_to_f16, .f16_to_f32 =           \
+    vector_f16_to_f32, .f32_to_q8_0 = vector_f32_to_q8_0, .matmul = &matmul
+
 const struct sl_kernels sl_kernels_avx512 = {
     .name = "avx512",
-    .dot = vector_dot,
-    .add = vector_add,
-    .mul = vector_mul,
-    .scale = vector_scale,
-    .rms_norm = vector_rms_norm,
-    .layer_norm = vector_layer_norm,
-    .silu_mul = vector_silu_mul,
-    .gelu_mul = vector_gelu_mul,
-    .softcap = vector_softcap,
-    .softmax = vector_softmax,
-    .softmax_moments = vector_softmax_moments,
-    .rope = rope,
-    .f32_to_f16 = vector_f32_to_f16,
-    .f16_to_f32 = vector_f16_to_f32,
-    .f32_to_q8_0 = vector_f32_to_q8_0,
     .attend = vector_attend,
-    .matmul = &matmul,
+    COMMON_KERNELS,
+};
+
+const struct sl_kernels sl_kernels_avx512bf16 = {
+    .name = "avx512bf16",
+    .attend_begin = sl_avx512bf16_attend_begin,
+    .attend = sl_avx512bf16_attend,
+    COMMON_KERNELS,
 };

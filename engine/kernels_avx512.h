@@ -11,42 +11,15 @@
 #ifndef SLUICE_ENGINE_KERNELS_AVX512_H
 #define SLUICE_ENGINE_KERNELS_AVX512_H
 
+#include "kernels_avx512_lanes.h"
 #include "kernels_matmul.h"
-
-#include <immintrin.h>
-
-#define INLINE512 static inline __attribute__((always_inline))
 
 extern const struct sl_panel sl_avx512_panels[SL_TYPE_COUNT];
 extern const struct sl_packing sl_avx512_packings[SL_TYPE_COUNT];
 void sl_avx512_fill_tile(struct sl_activations *x, uint32_t idx);
-
-/* Sixteen registers as a 16 x 16 matrix of words, turned. */
-INLINE512 void transpose(__m512i r[16])
-{
-    __m512i a[16], b[16];
-    for (int i = 0; i < 8; i++) {
-        a[2 * i] = _mm512_unpacklo_epi32(r[2 * i], r[2 * i + 1]);
-        a[2 * i + 1] = _mm512_unpackhi_epi32(r[2 * i], r[2 * i + 1]);
-    }
-    for (int i = 0; i < 4; i++) {
-        b[4 * i] = _mm512_unpacklo_epi64(a[4 * i], a[4 * i + 2]);
-        b[4 * i + 1] = _mm512_unpackhi_epi64(a[4 * i], a[4 * i + 2]);
-        b[4 * i + 2] = _mm512_unpacklo_epi64(a[4 * i + 1], a[4 * i + 3]);
-        b[4 * i + 3] = _mm512_unpackhi_epi64(a[4 * i + 1], a[4 * i + 3]);
-    }
-    /* b[4 * i + j]: lane k holds word 4 * k + j of rows 4 * i to 4 * i + 3. */
-    for (int j = 0; j < 4; j++) {
-        const __m512i p = _mm512_shuffle_i32x4(b[j], b[4 + j], 0x88);
-        const __m512i q = _mm512_shuffle_i32x4(b[8 + j], b[12 + j], 0x88);
-        const __m512i s = _mm512_shuffle_i32x4(b[j], b[4 + j], 0xdd);
-        const __m512i t = _mm512_shuffle_i32x4(b[8 + j], b[12 + j], 0xdd);
-        r[j] = _mm512_shuffle_i32x4(p, q, 0x88);
-        r[8 + j] = _mm512_shuffle_i32x4(p, q, 0xdd);
-        r[4 + j] = _mm512_shuffle_i32x4(s, t, 0x88);
-        r[12 + j] = _mm512_shuffle_i32x4(s, t, 0xdd);
-    }
-}
+/* kernels_avx512bf16.c; may be called only where the CPU has AVX512_BF16. */
+void sl_avx512bf16_attend_begin(const struct sl_attend *attend);
+void sl_avx512bf16_attend(const struct sl_attend *attend);
 
 /* ---- plain blocks, two at a time ---- */
 

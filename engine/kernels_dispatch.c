@@ -25,7 +25,7 @@
 #endif
 #endif
 
-#define TABLES_MAX 5
+#define TABLES_MAX 6
 
 static _Atomic(const struct sl_kernels *) in_force;
 
@@ -55,11 +55,15 @@ static bool cpu_runs(const struct sl_kernels *kernels)
         return has_avx2;
     if (kernels == &sl_kernels_avxvnni)
         return has_avx2 && has_avx_vnni();
+    const bool has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f") &&
+                            __builtin_cpu_supports("avx512bw") &&
+                            __builtin_cpu_supports("avx512vl") &&
+                            __builtin_cpu_supports("avx512dq") &&
+                            __builtin_cpu_supports("avx512vnni");
     if (kernels == &sl_kernels_avx512)
-        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-               __builtin_cpu_supports("avx512vnni") &&
-               __builtin_cpu_supports("fma") && has_f16c();
+        return has_avx512;
+    if (kernels == &sl_kernels_avx512bf16)
+        return has_avx512 && __builtin_cpu_supports("avx512bf16");
 #elif defined(__aarch64__)
     if (kernels == &sl_kernels_neon)
         return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
@@ -77,6 +81,7 @@ static const struct sl_kernels *const built[] = {
     &sl_kernels_avx2,
     &sl_kernels_avxvnni,
     &sl_kernels_avx512,
+    &sl_kernels_avx512bf16,
 #elif defined(__aarch64__)
     &sl_kernels_neon,
     &sl_kernels_i8mm,
@@ -106,7 +111,9 @@ static const struct sl_kernels *best(void)
 
 static enum sl_err find(const char *name, const struct sl_kernels **out, struct sl_error *error)
 {
-    static const char *const known[] = {"ref", "avx2", "avxvnni", "avx512", "neon", "i8mm"};
+    static const char *const known[] = {"ref",    "avx2",       "avxvnni",
+                                        "avx512", "avx512bf16", "neon",
+                                        "i8mm"};
     for (size_t i = 0; i < BUILT_COUNT; i++)
         if (strcmp(built[i]->name, name) == 0 && cpu_runs(built[i])) {
             *out = built[i];
@@ -116,7 +123,9 @@ static enum sl_err find(const char *name, const struct sl_kernels **out, struct 
         if (strcmp(known[i], name) == 0)
             return sl_error_set(error, SL_ERR_UNSUPPORTED, "kernels \"%s\": not on this CPU", name);
     return sl_error_set(error, SL_ERR_INVALID,
-                        "kernels \"%.32s\": expected ref, avx2, avxvnni, avx512, neon or i8mm", name);
+                        "kernels \"%.32s\": expected ref, avx2, avxvnni, avx512, avx512bf16, neon or "
+                        "i8mm",
+                        name);
 }
 
 enum sl_err sl_kernels_select(const char *name, struct sl_error *error)

@@ -131,6 +131,7 @@ extern const struct sl_kernels sl_kernels_ref;
 extern const struct sl_kernels sl_kernels_avx2;
 extern const struct sl_kernels sl_kernels_avxvnni;
 extern const struct sl_kernels sl_kernels_avx512;
+extern const struct sl_kernels sl_kernels_avx512bf16;
 #elif defined(__aarch64__)
 extern const struct sl_kernels sl_kernels_neon;
 extern const struct sl_kernels sl_kernels_i8mm;

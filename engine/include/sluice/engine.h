@@ -39,8 +39,8 @@ enum sl_kv_type { SL_KV_F16, SL_KV_Q8, SL_KV_F32 };
 
 struct sl_engine_config {
     const char *model_path;
-    const char *kernels;         /* "ref", "avx2", "avxvnni", "avx512", "neon", "i8mm"; NULL:
-                                   * SLUICE_KERNELS, else the best */
+    const char *kernels;         /* "ref", "avx2", "avxvnni", "avx512", "avx512bf16", "neon", "i8mm";
+                                   * NULL: SLUICE_KERNELS, else the best */
     uint32_t threads;            /* kernel pool; 0: one a core */
     uint32_t context_tokens_max; /* per sequence; 0: the model's trained context, at most 4096 */
     uint32_t sequences_max;      /* running at once; 0: 8 */

@@ -62,7 +62,7 @@ static void embed_ids(const char *path, const json_t *entry, float *out)
     struct runner runner;
     int32_t *ids = runner_ids(json_object_get(entry, "ids"));
     const uint32_t count = (uint32_t)json_array_size(json_object_get(entry, "ids"));
-    runner_open(&runner, path, 0, count);
+    runner_open(&runner, path, 0, count, SL_KV_FORMAT_F32);
     sl_forward_encode(runner.forward, ids, count, out);
     runner_close(&runner);
     free(ids);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the conformance tests of models share: a model opened without the scheduler, with a float KV
- * cache as the reference has it, and the list of reference files.
+ * What the conformance tests of models share: a model opened without the scheduler, and the list of
+ * reference files.
  */
 #ifndef SLUICE_TESTS_MODEL_RUNNER_H
 #define SLUICE_TESTS_MODEL_RUNNER_H
@@ -27,9 +27,10 @@ struct runner {
     uint32_t tokens; /* in the sequence */
 };
 
-/* Fails the running test where the model cannot be opened. */
+/* Fails the running test where the model cannot be opened. `format` is the KV cache's: the reference
+ * has one of F32. */
 static inline void runner_open(struct runner *runner, const char *path, uint32_t context_tokens,
-                               uint32_t batch_tokens)
+                               uint32_t batch_tokens, enum sl_kv_format format)
 {
     struct sl_error error = {0};
     *runner = (struct runner){0};
@@ -44,7 +45,7 @@ static inline void runner_open(struct runner *runner, const char *path, uint32_t
         struct sl_kv_config config = {.layers = hparams->layer_count,
                                       .heads = hparams->head_count_kv,
                                       .head_dim = hparams->head_dim,
-                                      .format = SL_KV_FORMAT_F32,
+                                      .format = format,
                                       .context_tokens = context};
         ck_assert_msg(sl_kv_create(&config, &runner->cache, &error) == SL_OK, "%s", error.message);
     }

@@ -4,8 +4,7 @@
  * budget for each operation. Budgets are relative to the size of what was added up: rounding of
  * float sums in another order, and for exp and its kin two units in the last place.
  */
-#include "kernels.h"
-#include "test_support.h"
+#include "kernels_fixture.h"
 
 #include <math.h>
 #include <stdint.h>
@@ -15,39 +14,6 @@
 #define BUDGET_SUM 2e-6   /* sums of up to some thousand terms, relative to the sum of magnitudes */
 #define BUDGET_EXP 1e-6   /* exp, tanh, logistic: relative to the largest value of the row */
 #define ROW_MAX 1100
-
-static uint64_t random_state;
-
-static void random_seed(uint64_t seed)
-{
-    random_state = seed * 0x9e3779b97f4a7c15u + 1;
-}
-
-static uint32_t random_u32(void)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (uint32_t)(random_state >> 32);
-}
-
-/* Roughly normal, scaled. */
-static float random_float(float scale)
-{
-    float sum = 0;
-    for (int i = 0; i < 4; i++)
-        sum += (float)(random_u32() >> 8) * 0x1p-24f - 0.5f;
-    return sum * scale;
-}
-
-static float *random_row(size_t n, float scale)
-{
-    float *row = malloc((n + 1) * sizeof *row);
-    ck_assert_ptr_nonnull(row);
-    for (size_t i = 0; i < n; i++)
-        row[i] = random_float(scale);
-    return row;
-}
 
 /* Calls `check` for every table but the reference. */
 static void for_each_table(void (*check)(const struct sl_kernels *, const struct sl_kernels *))
@@ -68,16 +34,6 @@ static double largest_of(const float *x, size_t n)
     for (size_t i = 0; i < n; i++)
         largest = fmax(largest, fabs((double)x[i]));
     return largest;
-}
-
-static void expect_close(const char *what, const char *table, size_t n, const float *expected,
-                         const float *actual, size_t count, double budget)
-{
-    for (size_t i = 0; i < count; i++) {
-        const double difference = fabs((double)expected[i] - (double)actual[i]);
-        ck_assert_msg(difference <= budget, "%s of %s, n %zu: [%zu] is %g, expected %g (+-%g)", what,
-                      table, n, i, (double)actual[i], (double)expected[i], budget);
-    }
 }
 
 static const size_t lengths[] = {1, 2, 7, 8, 15, 16, 17, 31, 33, 64, 100, 172, 257, 1027};
@@ -580,124 +536,6 @@ START_TEST(several_products_of_one_input_equal_single_ones)
 }
 END_TEST
 
-/* ---- attention ---- */
-
-struct attention {
-    uint32_t head_dim, queries, positions;
-    enum sl_kv_format format;
-    float softcap;
-    bool is_causal;
-};
-
-/* Exact attention in double, all positions at once. */
-static void exact_attention(const struct sl_attend *a, const float *k, const float *v, float *out)
-{
-    double *scores = malloc(a->positions * sizeof *scores);
-    ck_assert_ptr_nonnull(scores);
-    for (uint32_t query = 0; query < a->queries; query++) {
-        double max = -INFINITY, sum = 0;
-        for (uint32_t i = a->first[query]; i < a->end[query]; i++) {
-            double score = 0;
-            for (uint32_t j = 0; j < a->head_dim; j++)
-                score += (double)a->q[query * a->q_stride + j] * (double)k[i * a->head_dim + j];
-            score *= (double)a->scale;
-            if (a->softcap != 0)
-                score = (double)a->softcap * tanh(score / (double)a->softcap);
-            scores[i] = score;
-            max = fmax(max, score);
-        }
-        for (uint32_t i = a->first[query]; i < a->end[query]; i++)
-            sum += scores[i] = exp(scores[i] - max);
-        for (uint32_t j = 0; j < a->head_dim; j++) {
-            double total = 0;
-            for (uint32_t i = a->first[query]; i < a->end[query]; i++)
-                total += scores[i] * (double)v[i * a->head_dim + j];
-            out[query * a->head_dim + j] = sum > 0 ? (float)(total / sum) : 0;
-        }
-    }
-    free(scores);
-}
-
-/* Writes floats as cache rows and reads back what they became. */
-static uint8_t *store_rows(enum sl_kv_format format, float *x, uint32_t rows, uint32_t dims)
-{
-    const size_t bytes = sl_kv_bytes(format, dims);
-    uint8_t *cache = malloc(rows * bytes);
-    ck_assert_ptr_nonnull(cache);
-    for (uint32_t i = 0; i < rows; i++) {
-        sl_kv_store(format, cache + i * bytes, x + i * dims, dims);
-        if (format == SL_KV_FORMAT_F16)
-            sl_type_traits(SL_TYPE_F16)->dequantize(cache + i * bytes, x + i * dims, dims);
-        if (format == SL_KV_FORMAT_Q8_0)
-            sl_type_traits(SL_TYPE_Q8_0)->dequantize(cache + i * bytes, x + i * dims, dims);
-    }
-    return cache;
-}
-
-static void check_attention(const struct sl_kernels *kernels, struct attention c)
-{
-    random_seed(c.head_dim + c.queries + c.positions);
-    const size_t q_stride = c.head_dim + 5;
-    float *q = random_row(c.queries * q_stride, 6), *k = random_row(c.positions * c.head_dim, 6);
-    float *v = random_row(c.positions * c.head_dim, 2);
-    float *expected = random_row(c.queries * c.head_dim, 0);
-    float *acc = random_row(c.queries * c.head_dim, 0), *state = random_row(2 * c.queries, 0);
-    uint32_t *first = calloc(2 * c.queries, sizeof *first), *end = first + c.queries;
-    uint32_t *run_first = calloc(2 * c.queries, sizeof *first), *run_end = run_first + c.queries;
-    for (uint32_t i = 0; i < c.queries; i++) {
-        end[i] = c.is_causal ? (i + 1) * c.positions / c.queries : c.positions;
-        first[i] = c.is_causal && end[i] > 40 ? end[i] - 40 : 0; /* a sliding window */
-    }
-    uint8_t *k_cache = store_rows(c.format, k, c.positions, c.head_dim);
-    uint8_t *v_cache = store_rows(c.format, v, c.positions, c.head_dim);
-    const size_t row = sl_kv_bytes(c.format, c.head_dim);
-    struct sl_attend attend = {
-        .format = c.format, .head_dim = c.head_dim, .queries = c.queries,
-        .positions = c.positions, .k = k_cache, .v = v_cache, .k_stride = row, .v_stride = row,
-        .q = q, .q_stride = q_stride, .first = first, .end = end, .scale = 0.2f,
-        .softcap = c.softcap, .max = state, .sum = state + c.queries, .acc = acc,
-        .acc_stride = c.head_dim,
-        .scratch = aligned_alloc(SL_SCRATCH_ALIGN, SL_ATTEND_SCRATCH_FLOATS * sizeof(float)),
-    };
-    exact_attention(&attend, k, v, expected);
-    /* In pages of 48 positions, as a cache has them. */
-    sl_attend_begin(&attend);
-    for (uint32_t start = 0; start < c.positions; start += 48) {
-        struct sl_attend page = attend;
-        page.positions = c.positions - start < 48 ? c.positions - start : 48;
-        page.k = k_cache + start * row;
-        page.v = v_cache + start * row;
-        for (uint32_t i = 0; i < c.queries; i++) {
-            run_first[i] = first[i] > start ? first[i] - start : 0;
-            run_end[i] = end[i] > start ? end[i] - start : 0;
-            run_end[i] = run_end[i] < page.positions ? run_end[i] : page.positions;
-        }
-        page.first = run_first;
-        page.end = run_end;
-        kernels->attend(&page);
-    }
-    sl_attend_end(&attend);
-    expect_close("attention", kernels->name, c.head_dim, expected, acc, c.queries * c.head_dim,
-                 4e-5); /* scores of about 20: exp carries their rounding of 1e-6 */
-    free(q); free(k); free(v); free(expected); free(acc); free(state); free(first);
-    free(run_first); free(k_cache); free(v_cache); free(attend.scratch);
-}
-
-START_TEST(attention_in_pages_equals_exact_attention)
-{
-    static const struct attention cases[] = {
-        {64, 1, 1, SL_KV_FORMAT_F32, 0, false},  {64, 3, 100, SL_KV_FORMAT_F16, 0, false},
-        {64, 33, 131, SL_KV_FORMAT_F16, 0, true}, {8, 7, 70, SL_KV_FORMAT_F32, 0, true},
-        {96, 9, 65, SL_KV_FORMAT_F16, 0, true},  {32, 20, 90, SL_KV_FORMAT_Q8_0, 0, true},
-        {256, 6, 50, SL_KV_FORMAT_F16, 5, true}, {128, 2, 64, SL_KV_FORMAT_Q8_0, 30, false},
-        {80, 13, 97, SL_KV_FORMAT_F32, 0, false},
-    };
-    for (const struct sl_kernels *const *table = sl_kernels_available(); *table != NULL; table++)
-        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-            check_attention(*table, cases[i]);
-}
-END_TEST
-
 START_TEST(an_unknown_name_of_kernels_is_refused)
 {
     struct sl_error error = {0};
@@ -728,7 +566,6 @@ int main(void)
     tcase_add_test(tcase, the_largest_codes_and_activations_do_not_overflow);
     tcase_add_test(tcase, quantized_products_stay_near_the_exact_ones);
     tcase_add_test(tcase, several_products_of_one_input_equal_single_ones);
-    tcase_add_test(tcase, attention_in_pages_equals_exact_attention);
     tcase_add_test(tcase, an_unknown_name_of_kernels_is_refused);
     suite_add_tcase(suite, tcase);
     return sl_test_main(suite);
