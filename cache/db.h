@@ -82,8 +82,12 @@ void db_rollback(struct db *db);
 /* Sums of the store, kept with every change; exact after a commit or a rollback. */
 uint64_t db_entries(const struct db *db);
 uint64_t db_bytes(const struct db *db);
+/* Another number whenever another process has written; never 0. */
+int db_data_version(struct db *db, int64_t *version);
 /* Whether another process has written since the last call; the sums are then read anew. */
 int db_was_changed(struct db *db, bool *changed);
+/* Which body key seals from now on: for other processes, whose data version it changes. */
+int db_note_body_key(struct db *db, uint32_t key_id);
 
 struct db_put {
     const struct record_label *label;

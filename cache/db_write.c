@@ -44,6 +44,7 @@ const char *const db_write_sql[WRITE_STATEMENT_COUNT] = {
                           " (SELECT value FROM setting WHERE name='bytes')",
     [WRITE_STORE_SUMS] = "INSERT OR REPLACE INTO setting VALUES ('entries', ?1), ('bytes', ?2)",
     [WRITE_DATA_VERSION] = "PRAGMA data_version",
+    [WRITE_BODY_KEY] = "INSERT OR REPLACE INTO setting VALUES ('body_key', ?1)",
     [WRITE_PICK_RANK] = "SELECT id, bytes FROM entry ORDER BY rank LIMIT 1",
     [WRITE_PICK_EXPIRED] = "SELECT id, bytes FROM entry WHERE expires_s<?1 ORDER BY expires_s"
                            " LIMIT 1",
@@ -155,18 +156,28 @@ int db_load_sums(struct db *db)
     return rc == SQLITE_DONE ? read_sums(db, WRITE_SUMS) : rc;
 }
 
-int db_was_changed(struct db *db, bool *changed)
+int db_data_version(struct db *db, int64_t *version)
 {
     sqlite3_stmt *statement = db->statements[WRITE_DATA_VERSION];
     int rc = sqlite3_step(statement);
-    int64_t version = rc == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : 0;
+    *version = rc == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : 0;
     sqlite3_reset(statement);
-    *changed = false;
-    if (rc != SQLITE_ROW)
-        return rc;
-    *changed = db->data_version != 0 && version != db->data_version;
-    db->data_version = version;
-    return *changed ? db_load_sums(db) : SQLITE_OK;
+    return rc == SQLITE_ROW ? SQLITE_OK : rc;
+}
+
+int db_was_changed(struct db *db, bool *changed)
+{
+    int64_t version;
+    int rc = db_data_version(db, &version);
+    *changed = rc == SQLITE_OK && db->data_version != 0 && version != db->data_version;
+    if (rc == SQLITE_OK)
+        db->data_version = version;
+    return *changed ? db_load_sums(db) : rc;
+}
+
+int db_note_body_key(struct db *db, uint32_t key_id)
+{
+    return run_with_id(db, WRITE_BODY_KEY, key_id);
 }
 
 /* ---- removing ------------------------------------------------------------------------------- */

@@ -15,7 +15,8 @@
  * losing a single entry, since no cache key changes.
  *
  * Threads: immutable after open but for the list of body keys, which the lock guards. Ciphers are
- * kept until the keyring is freed, so a reader may use one while it is being forgotten.
+ * kept until the keyring is freed, so a reader may use one while it is being forgotten: a rotation
+ * costs a process half a kilobyte.
  *
  * Invariants: 1. body[0] is the current key, and the first live_count keys are the file's. 2. The
  * file on disk holds every key that a row on disk may be sealed with: it is replaced before a new
@@ -49,7 +50,8 @@ struct keyring {
     uint8_t tag_key[KEY_BYTES];
     uint64_t word_key[2];
     pthread_mutex_t lock; /* guards what follows */
-    struct body_key body[KEYRING_BODY_KEYS_MAX];
+    struct body_key *body;
+    size_t body_room;
     size_t body_count; /* all that are known */
     size_t live_count; /* those in the file; the rest were forgotten */
 };
@@ -86,16 +88,37 @@ static void derive_all(struct keyring *keyring)
 
 /* ---- the file ------------------------------------------------------------------------------ */
 
+static bool has_room(struct keyring *keyring)
+{
+    if (keyring->body_count < keyring->body_room)
+        return true;
+    size_t room = keyring->body_room + KEYRING_FILE_KEYS_MAX;
+    struct body_key *larger = calloc(room, sizeof *larger);
+    if (larger == NULL)
+        return false;
+    if (keyring->body != NULL) {
+        memcpy(larger, keyring->body, keyring->body_count * sizeof *larger);
+        sl_wipe(keyring->body, keyring->body_count * sizeof *larger);
+        free(keyring->body);
+    }
+    keyring->body = larger;
+    keyring->body_room = room;
+    return true;
+}
+
+/* Behind the others. */
 static enum sl_err add_body(struct keyring *keyring, uint32_t id, const uint8_t bytes[KEY_BYTES],
                             struct sl_error *error)
 {
-    struct body_key *body = &keyring->body[keyring->body_count];
+    struct sl_cipher *cipher = sl_cipher_create(bytes);
+    if (cipher == NULL || !has_room(keyring)) {
+        sl_cipher_free(cipher);
+        return sl_error_set(error, SL_ERR_MEMORY, NULL);
+    }
+    struct body_key *body = &keyring->body[keyring->body_count++];
     body->id = id;
     memcpy(body->bytes, bytes, KEY_BYTES);
-    body->cipher = sl_cipher_create(bytes);
-    if (body->cipher == NULL)
-        return sl_error_set(error, SL_ERR_MEMORY, NULL);
-    keyring->live_count = ++keyring->body_count;
+    body->cipher = cipher;
     return SL_OK;
 }
 
@@ -127,7 +150,7 @@ static bool parse_line(struct keyring *keyring, struct sl_slice line, bool *has_
     if (sl_slice_equal_text(head, "index ") && !*has_index) {
         memcpy(keyring->index, bytes, KEY_BYTES);
         is_good = *has_index = true;
-    } else if (id > 0 && keyring->body_count < KEYRING_BODY_KEYS_MAX) {
+    } else if (id > 0 && keyring->body_count < KEYRING_FILE_KEYS_MAX) {
         is_good =
             keyring_cipher(keyring, id) == NULL && add_body(keyring, id, bytes, NULL) == SL_OK;
     }
@@ -151,6 +174,7 @@ static enum sl_err parse_file(struct keyring *keyring, struct sl_slice text, str
     }
     if (!has_index || keyring->body_count == 0)
         return sl_error_set(error, SL_ERR_FORMAT, "%s: no index key or no body key", keyring->path);
+    keyring->live_count = keyring->body_count;
     return SL_OK;
 }
 
@@ -201,7 +225,8 @@ static enum sl_err make_keys(struct keyring *keyring, struct sl_error *error)
     sl_random_bytes(body, sizeof body);
     enum sl_err err = add_body(keyring, 1, body, error);
     sl_wipe(body, sizeof body);
-    return err == SL_OK ? save(keyring, keyring->body_count, true, error) : err;
+    keyring->live_count = keyring->body_count;
+    return err == SL_OK ? save(keyring, keyring->live_count, true, error) : err;
 }
 
 static enum sl_err load(struct keyring *keyring, struct sl_error *error)
@@ -251,6 +276,9 @@ void keyring_free(struct keyring *keyring)
     if (keyring == NULL)
         return;
     drop_keys(keyring);
+    if (keyring->body != NULL)
+        sl_wipe(keyring->body, keyring->body_room * sizeof *keyring->body);
+    free(keyring->body);
     pthread_mutex_destroy(&keyring->lock);
     free(keyring->path);
     sl_wipe(keyring, sizeof *keyring);
@@ -313,48 +341,59 @@ uint32_t keyring_body_id(struct keyring *keyring)
     return id;
 }
 
+/* body_count: not known. */
+static size_t find_body(const struct keyring *keyring, uint32_t id)
+{
+    size_t at = 0;
+    while (at < keyring->body_count && keyring->body[at].id != id)
+        at++;
+    return at;
+}
+
 const struct sl_cipher *keyring_cipher(struct keyring *keyring, uint32_t id)
 {
-    const struct sl_cipher *cipher = NULL;
     pthread_mutex_lock(&keyring->lock);
-    for (size_t i = 0; i < keyring->body_count && cipher == NULL; i++)
-        if (keyring->body[i].id == id)
-            cipher = keyring->body[i].cipher;
+    size_t at = find_body(keyring, id);
+    const struct sl_cipher *cipher = at < keyring->body_count ? keyring->body[at].cipher : NULL;
     pthread_mutex_unlock(&keyring->lock);
     return cipher;
 }
 
-/* Under the lock. The slots past live_count hold forgotten keys: readers may still be using their
- * ciphers, so those stay; when all slots are used the list is full until the next start. */
+static void move_to_front(struct keyring *keyring, size_t at)
+{
+    struct body_key first = keyring->body[at];
+    memmove(&keyring->body[1], &keyring->body[0], at * sizeof first);
+    keyring->body[0] = first;
+    sl_wipe(&first, sizeof first);
+}
+
+/* Under the lock. */
 static enum sl_err rotate_locked(struct keyring *keyring, struct sl_error *error)
 {
     uint8_t bytes[KEY_BYTES];
     uint32_t id_max = 0;
-    if (keyring->body_count == KEYRING_BODY_KEYS_MAX)
-        return sl_error_set(error, SL_ERR_LIMIT, "too many key rotations since the start");
+    if (keyring->live_count == KEYRING_FILE_KEYS_MAX)
+        return sl_error_set(error, SL_ERR_LIMIT, "%s: full of rotations that were not finished",
+                            keyring->path);
     for (size_t i = 0; i < keyring->body_count; i++)
         if (keyring->body[i].id > id_max)
             id_max = keyring->body[i].id;
-    size_t live = keyring->live_count;
     sl_random_bytes(bytes, sizeof bytes);
     enum sl_err err = add_body(keyring, id_max + 1, bytes, error);
     sl_wipe(bytes, sizeof bytes);
     if (err != SL_OK)
         return err;
-    struct body_key fresh = keyring->body[keyring->body_count - 1];
-    memmove(&keyring->body[1], &keyring->body[0],
-            (keyring->body_count - 1) * sizeof keyring->body[0]);
-    keyring->body[0] = fresh;
-    keyring->live_count = live + 1;
-    err = save(keyring, keyring->live_count, false, error);
-    if (err != SL_OK) { /* nothing was sealed with it yet: take it out again */
-        memmove(&keyring->body[0], &keyring->body[1],
-                (keyring->body_count - 1) * sizeof keyring->body[0]);
-        keyring->body_count--;
-        keyring->live_count = live;
-        sl_cipher_free(fresh.cipher);
+    move_to_front(keyring, keyring->body_count - 1);
+    err = save(keyring, keyring->live_count + 1, false, error);
+    if (err == SL_OK) {
+        keyring->live_count++;
+        return SL_OK;
     }
-    sl_wipe(&fresh, sizeof fresh);
+    /* Nothing was sealed with it yet: take it out again. */
+    sl_cipher_free(keyring->body[0].cipher);
+    keyring->body_count--;
+    memmove(&keyring->body[0], &keyring->body[1], keyring->body_count * sizeof keyring->body[0]);
+    sl_wipe(&keyring->body[keyring->body_count], sizeof keyring->body[0]);
     return err;
 }
 
@@ -384,30 +423,24 @@ bool keyring_has_old(struct keyring *keyring)
     return has_old;
 }
 
-/* Under the lock. The file's keys come to the front in its order; the others stay for readers. */
+/* Under the lock. The file's keys come to the front in its order; the others stay for readers. All
+ * are known before the first moves: what memory runs out for changes nothing. */
 static void adopt(struct keyring *keyring, const struct keyring *file)
 {
-    for (size_t i = file->body_count; i-- > 0;) {
-        size_t at = 0;
-        while (at < keyring->body_count && keyring->body[at].id != file->body[i].id)
-            at++;
-        if (at == KEYRING_BODY_KEYS_MAX)
-            return;
-        if (at == keyring->body_count &&
+    for (size_t i = 0; i < file->body_count; i++)
+        if (find_body(keyring, file->body[i].id) == keyring->body_count &&
             add_body(keyring, file->body[i].id, file->body[i].bytes, NULL) != SL_OK)
             return;
-        struct body_key first = keyring->body[at];
-        memmove(&keyring->body[1], &keyring->body[0], at * sizeof first);
-        keyring->body[0] = first;
-        sl_wipe(&first, sizeof first);
-    }
+    for (size_t i = file->body_count; i-- > 0;)
+        move_to_front(keyring, find_body(keyring, file->body[i].id));
     keyring->live_count = file->body_count;
 }
 
 void keyring_reload(struct keyring *keyring)
 {
     struct keyring *file = NULL;
-    if (keyring->path == NULL || keyring_open(keyring->path, &file, NULL) != SL_OK)
+    if (keyring->path == NULL || access(keyring->path, F_OK) != 0 ||
+        keyring_open(keyring->path, &file, NULL) != SL_OK)
         return;
     pthread_mutex_lock(&keyring->lock);
     if (memcmp(file->index, keyring->index, sizeof file->index) == 0)

@@ -8,7 +8,7 @@
 #include "sluice/cache.h"
 #include "sluice/crypto.h"
 
-#define KEYRING_BODY_KEYS_MAX 8 /* one in use and those of rotations that a crash interrupted */
+#define KEYRING_FILE_KEYS_MAX 8 /* one in use and those of rotations that a crash interrupted */
 #define KEYRING_TAG_BYTES 16    /* enough that two names never share a tag by chance */
 
 struct keyring;
@@ -38,13 +38,17 @@ const uint64_t *keyring_word_key(const struct keyring *keyring);
 uint32_t keyring_body_id(struct keyring *keyring);
 /* NULL where the id is unknown. The cipher lives as long as the keyring. */
 const struct sl_cipher *keyring_cipher(struct keyring *keyring, uint32_t id);
-/* Adds a body key and makes it the current one; the file is replaced first (rename). */
+/* The three below read or replace the file. Processes that share one call them inside a write
+ * transaction of the store that they share, too: one at a time then.
+ *
+ * Takes up what another process changed in the file (a rotation): new body keys become known and the
+ * first line the current one. An unreadable file changes nothing. */
+void keyring_reload(struct keyring *keyring);
+/* Adds a body key and makes it the current one; the file is replaced first (rename). SL_ERR_IO,
+ * SL_ERR_LIMIT (rotations that were never finished), SL_ERR_MEMORY. */
 enum sl_err keyring_rotate(struct keyring *keyring, struct sl_error *error) SL_MUST_CHECK;
 /* Drops every body key but the current one from the file; nothing may be sealed with them. */
 enum sl_err keyring_forget_old(struct keyring *keyring, struct sl_error *error) SL_MUST_CHECK;
-/* Takes up what another process changed in the file (a rotation from the command line): new body
- * keys become known and the first line the current one. An unreadable file changes nothing. */
-void keyring_reload(struct keyring *keyring);
 /* Whether the file holds keys that a rotation still has to get rid of. */
 bool keyring_has_old(struct keyring *keyring);
 

@@ -190,6 +190,19 @@ static void publish_sums(struct writer *writer)
     sl_series_set(writer->cache->metrics.bytes, (double)db_bytes(writer->db));
 }
 
+int writer_begin(struct writer *writer)
+{
+    int64_t version;
+    int rc = db_begin(writer->db);
+    if (rc == DB_FINE)
+        rc = db_data_version(writer->db, &version);
+    if (rc == DB_FINE && version != writer->keys_version) {
+        keyring_reload(writer->cache->keyring);
+        writer->keys_version = version;
+    }
+    return rc;
+}
+
 int writer_commit(struct writer *writer)
 {
     uint64_t start_ns = sl_monotonic_ns();
@@ -253,6 +266,7 @@ static void open_store(struct writer *writer)
         return;
     }
     swap_db(writer, db);
+    writer->keys_version = 0;
     publish_sums(writer);
     cache_turn_on(cache);
 }
@@ -273,7 +287,7 @@ static void look_after_store(struct writer *writer)
         open_store(writer);
 }
 
-/* A rotation that a crash interrupted, or what was written here while another process rotated. */
+/* A rotation that a crash interrupted, here or in another process. */
 static void finish_rotation(struct writer *writer)
 {
     struct sl_error error = {0};
@@ -282,8 +296,8 @@ static void finish_rotation(struct writer *writer)
 }
 
 /* Another process (a purge or a key rotation from the command line) changed the store: what the
- * front holds may be gone there, and rows may be sealed with a key that is new. Those that this
- * process sealed with the old one meanwhile would not open after its next start. */
+ * front holds may be gone there. Where it has not finished a rotation, this one does: it may have
+ * been killed, and if not they share the work. */
 static void notice_others(struct writer *writer)
 {
     bool changed = false;
@@ -295,9 +309,8 @@ static void notice_others(struct writer *writer)
     if (rc != DB_FINE)
         writer_fail(writer, rc);
     else if (changed) {
-        uint32_t key_id = keyring_body_id(writer->cache->keyring);
         keyring_reload(writer->cache->keyring);
-        if (keyring_body_id(writer->cache->keyring) != key_id)
+        if (keyring_has_old(writer->cache->keyring))
             finish_rotation(writer);
         front_remove(writer->cache->front, NULL, NULL);
         writer_reload_vectors(writer);
@@ -307,7 +320,7 @@ static void notice_others(struct writer *writer)
 
 static void idle(struct writer *writer)
 {
-    int rc = db_begin(writer->db);
+    int rc = writer_begin(writer);
     if (rc == DB_FINE)
         rc = writer_commit(writer);
     if (rc != DB_FINE)
@@ -373,7 +386,7 @@ static int write_group(struct writer *writer)
 {
     if (writer->group_count == 0)
         return DB_FINE;
-    int rc = db_begin(writer->db);
+    int rc = writer_begin(writer);
     for (size_t i = 0; i < writer->group_count && rc == DB_FINE; i++)
         rc = write_item(writer, writer->group[i], &writer->group_ids[i]);
     if (rc == DB_FINE)

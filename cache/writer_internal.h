@@ -40,10 +40,14 @@ struct writer {
     bool is_behind;        /* more to expire or evict than one group may */
     uint64_t retry_ms;
     uint64_t noticed_ms;
+    int64_t keys_version; /* of the store's data when the key file was last read */
     uint64_t counters_written[COUNTER_COUNT];
     uint64_t counters_pending[COUNTER_COUNT]; /* in the open transaction */
 };
 
+/* Begins a transaction. Keys that another process has rotated meanwhile are taken up here, so that
+ * nothing is sealed with one that is forgotten. Roll back where it fails. */
+int writer_begin(struct writer *writer);
 /* Ends the open transaction: expiry, bounds, counters, COMMIT. Rolls back where it fails. */
 int writer_commit(struct writer *writer);
 void writer_fail(struct writer *writer, int rc);

@@ -49,7 +49,7 @@ static enum sl_err store_failed(struct writer *writer, int rc, struct job *job)
 /* The puts before it were committed when the group ended. */
 static enum sl_err run_flush(struct writer *writer, struct job *job)
 {
-    int rc = db_begin(writer->db);
+    int rc = writer_begin(writer);
     if (rc == DB_FINE)
         rc = writer_commit(writer); /* the counters */
     return rc == DB_FINE ? SL_OK : store_failed(writer, rc, job);
@@ -75,7 +75,7 @@ static int purge_some(struct writer *writer, const struct filter_tags *tags, siz
         if (filter_tag_is_set(tags->not_made_from[i]))
             where.not_made_from[i] = tags->not_made_from[i];
     *removed = 0;
-    int rc = db_begin(writer->db);
+    int rc = writer_begin(writer);
     if (rc == DB_FINE)
         rc = filter->everything ? db_purge_everything(writer->db, removed)
                                 : db_purge(writer->db, &where, PURGE_PER_COMMIT, removed);
@@ -168,8 +168,8 @@ static int reseal_words(struct writer *writer, int64_t id, uint32_t key_id)
 /* One transaction; *is_done when no old row is left of this sort. */
 static int reseal_some(struct writer *writer, bool is_similar, int64_t *cursor, bool *is_done)
 {
+    int rc = writer_begin(writer); /* before the key is asked for, which it may change */
     uint32_t key_id = keyring_body_id(writer->cache->keyring);
-    int rc = db_begin(writer->db);
     *is_done = false;
     for (size_t i = 0; i < RESEAL_PER_COMMIT && rc == DB_FINE && !*is_done; i++) {
         rc = db_next_old(writer->db, is_similar, key_id, cursor);
@@ -184,29 +184,67 @@ static int reseal_some(struct writer *writer, bool is_similar, int64_t *cursor, 
     return rc == DB_FINE ? writer_commit(writer) : rc;
 }
 
-enum sl_err writer_reseal_all(struct writer *writer, struct sl_error *error)
+/* Rows of this sort; cut off by a failure. */
+static int reseal_rows(struct writer *writer, bool is_similar)
 {
-    for (int pass = 0; pass < 2; pass++) {
-        int64_t cursor = INT64_MIN;
-        bool is_done = false;
-        while (!is_done) {
-            int rc = reseal_some(writer, pass == 1, &cursor, &is_done);
-            if (rc != DB_FINE) {
-                db_rollback(writer->db);
-                writer_fail(writer, rc);
-                return sl_error_set(error, SL_ERR_IO,
-                                    "sealing anew stopped; the next start goes on");
-            }
-        }
-    }
-    db_shrink(writer->db);
-    return keyring_forget_old(writer->cache->keyring, error);
+    int64_t cursor = INT64_MIN;
+    bool is_done = false;
+    int rc = DB_FINE;
+    while (rc == DB_FINE && !is_done)
+        rc = reseal_some(writer, is_similar, &cursor, &is_done);
+    return rc;
 }
 
+/* Where another process has rotated once more meanwhile, the old keys are its to forget. */
+static int forget_old(struct writer *writer, uint32_t key_id, enum sl_err *err,
+                      struct sl_error *error)
+{
+    struct keyring *keyring = writer->cache->keyring;
+    int rc = writer_begin(writer);
+    if (rc != DB_FINE)
+        return rc;
+    keyring_reload(keyring);
+    if (keyring_body_id(keyring) == key_id && keyring_has_old(keyring))
+        *err = keyring_forget_old(keyring, error);
+    return writer_commit(writer);
+}
+
+enum sl_err writer_reseal_all(struct writer *writer, struct sl_error *error)
+{
+    enum sl_err err = SL_OK;
+    uint32_t key_id = keyring_body_id(writer->cache->keyring);
+    int rc = reseal_rows(writer, false);
+    if (rc == DB_FINE)
+        rc = reseal_rows(writer, true);
+    if (rc == DB_FINE)
+        rc = forget_old(writer, key_id, &err, error);
+    if (rc != DB_FINE) {
+        db_rollback(writer->db);
+        writer_fail(writer, rc);
+        return sl_error_set(error, SL_ERR_IO, "sealing anew stopped; the next start goes on");
+    }
+    db_shrink(writer->db);
+    return err;
+}
+
+/* The file changes inside a transaction, so that of two processes that rotate the second one sees
+ * what the first one did; and the store says so, so that whoever seals next looks at the file. */
 static enum sl_err run_rotate(struct writer *writer, struct job *job)
 {
-    enum sl_err err = keyring_rotate(writer->cache->keyring, &job->error);
-    return err == SL_OK ? writer_reseal_all(writer, &job->error) : err;
+    struct keyring *keyring = writer->cache->keyring;
+    int rc = writer_begin(writer);
+    if (rc != DB_FINE)
+        return store_failed(writer, rc, job);
+    keyring_reload(keyring);
+    enum sl_err err = keyring_rotate(keyring, &job->error);
+    if (err != SL_OK) {
+        db_rollback(writer->db);
+        return err;
+    }
+    rc = db_note_body_key(writer->db, keyring_body_id(keyring));
+    if (rc == DB_FINE)
+        rc = writer_commit(writer);
+    return rc == DB_FINE ? writer_reseal_all(writer, &job->error) : store_failed(writer, rc, job);
 }
 
 /* ---- jobs ----------------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cache_test.h"
 
+#include <pthread.h>
 #include <sys/stat.h>
 
 static void put_made(struct sl_cache *cache, uint64_t number, const char *app, const char *model,
@@ -307,6 +308,125 @@ START_TEST(a_rotation_by_another_process_is_taken_up)
 }
 END_TEST
 
+static void rotate_beside(const struct cache_place *place)
+{
+    struct sl_cache *tool = open_at(place);
+    struct sl_error error = {0};
+    ck_assert_msg(sl_cache_rotate_key(tool, &error) == SL_OK, "%s", error.message);
+    sl_cache_close(tool);
+}
+
+#define ROTATIONS 20 /* more than a key file has lines for */
+
+START_TEST(a_gateway_takes_up_any_number_of_rotations)
+{
+    struct cache_place place = new_place();
+    struct sl_cache *gateway = open_without_front(&place);
+    for (uint64_t i = 0; i < ROTATIONS; i++) {
+        put_text(gateway, i, "x");
+        flush(gateway);
+        rotate_beside(&place);
+    }
+    put_text(gateway, ROTATIONS, "x");
+    flush(gateway);
+    struct sl_cache *other = open_without_front(&place);
+    for (uint64_t i = 0; i <= ROTATIONS; i++) {
+        assert_get(gateway, i, "x");
+        assert_get(other, i, "x");
+    }
+    sl_cache_close(other);
+    sl_cache_close(gateway);
+}
+END_TEST
+
+START_TEST(a_process_may_rotate_as_often_as_it_likes)
+{
+    struct cache_place place = new_place();
+    struct sl_cache *cache = open_without_front(&place);
+    struct sl_error error = {0};
+    put_text(cache, 1, "x");
+    for (int i = 0; i < ROTATIONS; i++)
+        ck_assert_msg(sl_cache_rotate_key(cache, &error) == SL_OK, "%s", error.message);
+    assert_get(cache, 1, "x");
+    ck_assert_uint_eq(body_keys_in(place.key_path), 1);
+    sl_cache_close(cache);
+}
+END_TEST
+
+START_TEST(nothing_is_sealed_with_a_key_that_another_process_has_forgotten)
+{
+    struct cache_place place = new_place();
+    struct sl_cache *gateway = open_without_front(&place);
+    put_text(gateway, 1, "x");
+    flush(gateway);
+    rotate_beside(&place);
+    put_text(gateway, 2, "y"); /* before the gateway had the time to look around */
+    flush(gateway);
+    struct sl_cache *other = open_without_front(&place);
+    assert_get(other, 1, "x");
+    assert_get(other, 2, "y");
+    sl_cache_close(other);
+    sl_cache_close(gateway);
+}
+END_TEST
+
+START_TEST(a_rotation_of_an_empty_store_is_noticed_too)
+{
+    struct cache_place place = new_place();
+    struct sl_cache *gateway = open_without_front(&place);
+    rotate_beside(&place);
+    put_text(gateway, 1, "x");
+    flush(gateway);
+    struct sl_cache *other = open_without_front(&place);
+    assert_get(other, 1, "x");
+    sl_cache_close(other);
+    sl_cache_close(gateway);
+}
+END_TEST
+
+struct rotator {
+    const struct cache_place *place;
+    enum sl_err err;
+};
+
+static void *rotate_many(void *arg)
+{
+    struct rotator *rotator = arg;
+    struct sl_cache *cache = open_at(rotator->place);
+    for (int i = 0; i < ROTATIONS && rotator->err == SL_OK; i++)
+        rotator->err = sl_cache_rotate_key(cache, NULL);
+    sl_cache_close(cache);
+    return NULL;
+}
+
+/* Caches of one process share no state, so that two threads stand for two processes. */
+START_TEST(two_rotations_at_once_lose_nothing_and_leave_one_key)
+{
+    struct cache_place place = new_place();
+    struct rotator rotators[2] = {{&place, SL_OK}, {&place, SL_OK}};
+    pthread_t threads[2];
+    struct sl_cache *gateway = open_without_front(&place);
+    put_text(gateway, 0, "x");
+    flush(gateway);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, rotate_many, &rotators[i]), 0);
+    for (uint64_t i = 1; i <= ROTATIONS; i++) {
+        put_text(gateway, i, "x");
+        flush(gateway);
+    }
+    for (int i = 0; i < 2; i++) {
+        pthread_join(threads[i], NULL);
+        ck_assert_int_eq(rotators[i].err, SL_OK);
+    }
+    sl_cache_close(gateway);
+    gateway = open_without_front(&place);
+    for (uint64_t i = 0; i <= ROTATIONS; i++)
+        assert_get(gateway, i, "x");
+    ck_assert_uint_eq(body_keys_in(place.key_path), 1);
+    sl_cache_close(gateway);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("admin");
@@ -321,6 +441,11 @@ int main(void)
     tcase_add_test(tcase, after_a_rotation_every_answer_opens_under_the_new_key_alone);
     tcase_add_test(tcase, a_rotation_that_a_crash_cut_short_is_finished_at_the_next_start);
     tcase_add_test(tcase, a_rotation_by_another_process_is_taken_up);
+    tcase_add_test(tcase, a_gateway_takes_up_any_number_of_rotations);
+    tcase_add_test(tcase, a_process_may_rotate_as_often_as_it_likes);
+    tcase_add_test(tcase, nothing_is_sealed_with_a_key_that_another_process_has_forgotten);
+    tcase_add_test(tcase, a_rotation_of_an_empty_store_is_noticed_too);
+    tcase_add_test(tcase, two_rotations_at_once_lose_nothing_and_leave_one_key);
     suite_add_tcase(suite, tcase);
     return sl_test_main(suite);
 }
