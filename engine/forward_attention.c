@@ -17,6 +17,8 @@
 /* Most queries of a piece: whole groups, and at least one. */
 #define PIECE_QUERIES_MAX (SL_ATTEND_QUERIES > SL_HEADS_MAX ? SL_ATTEND_QUERIES : SL_HEADS_MAX)
 
+#define FEW_QUERIES 16
+
 static void finish_head(const struct sl_forward *forward, float *head, const float *norm,
                         const float *angles)
 {
@@ -195,6 +197,22 @@ static void look_at_page(const struct sl_forward *forward, const struct sl_kv_se
     attend->v = sl_kv_block(forward->cache, idx, forward->layer_idx, true, head);
 }
 
+/* Names what the worker is likely to read after a page of a head: the next page, or the first that the
+ * next head reads. Not for many queries: they read what the caches hold, and take their time. */
+static void look_ahead(const struct sl_forward *forward, const struct sl_kv_sequence *sequence,
+                       uint32_t head, uint32_t page, uint32_t first_page, uint32_t seen_end,
+                       struct sl_attend *attend)
+{
+    const bool is_last = (page + 1) * SL_KV_PAGE_TOKENS >= seen_end;
+    const uint32_t idx = sequence->pages[is_last ? first_page : page + 1];
+    const uint32_t next = is_last ? head + 1 : head;
+    attend->next_k = attend->next_v = NULL;
+    if (attend->queries > FEW_QUERIES || next == forward->model->hparams.head_count_kv)
+        return;
+    attend->next_k = sl_kv_block(forward->cache, idx, forward->layer_idx, false, next);
+    attend->next_v = sl_kv_block(forward->cache, idx, forward->layer_idx, true, next);
+}
+
 static void attend_piece(struct sl_forward *forward, uint32_t head, uint32_t first_row,
                          uint32_t rows, uint32_t worker)
 {
@@ -216,10 +234,11 @@ static void attend_piece(struct sl_forward *forward, uint32_t head, uint32_t fir
                                     : 0;
     look_at_page(forward, sequence, head, 0, seen_end, &attend);
     sl_attend_begin(&attend);
-    for (uint32_t page = seen_begin / SL_KV_PAGE_TOKENS; page * SL_KV_PAGE_TOKENS < seen_end;
-         page++) {
+    const uint32_t first_page = seen_begin / SL_KV_PAGE_TOKENS;
+    for (uint32_t page = first_page; page * SL_KV_PAGE_TOKENS < seen_end; page++) {
         look_at_page(forward, sequence, head, page, seen_end, &attend);
         see_page(forward, first_row, rows, page * SL_KV_PAGE_TOKENS, attend.positions, first, end);
+        look_ahead(forward, sequence, head, page, first_page, seen_end, &attend);
         forward->kernels->attend(&attend);
     }
     end_piece(forward, &attend, head, first_row, rows);

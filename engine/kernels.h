@@ -109,6 +109,8 @@ struct sl_attend {
     const void *k;          /* (position, head_dim) in `format`, k_stride bytes apart */
     const void *v;          /* the same with v_stride */
     size_t k_stride, v_stride;
+    const void *next_k, *next_v; /* as many bytes that are likely to be read next, or NULL: a few
+                                  * queries meet a page faster than it comes from memory */
     const float *q;         /* (query, head_dim), q_stride floats apart */
     size_t q_stride;
     const uint32_t *first;  /* (query): sees positions [first, end) of this run; empty is fine */

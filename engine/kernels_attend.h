@@ -45,12 +45,23 @@ INLINE vf load_row(enum sl_kv_format format, const void *row, uint32_t dim)
     return __builtin_convertvector(q, vf) * sl_f16_to_f32(block->d);
 }
 
+/* Asks for row `position` of the run that is likely to come next. */
+INLINE void ask_for(const void *next, uint32_t position, size_t bytes)
+{
+    if (next == NULL)
+        return;
+    for (size_t at = 0; at < bytes; at += 64)
+        __builtin_prefetch((const uint8_t *)next + position * bytes + at);
+}
+
 #ifdef VF_TRANSPOSE
 static inline void vf_transpose(vf rows[VF_LANES]);
 
 static void turn_keys(const struct sl_attend *attend, uint32_t start, uint32_t count, float *turned)
 {
     const uint8_t *keys = (const uint8_t *)attend->k + start * attend->k_stride;
+    for (uint32_t i = 0; i < count; i++)
+        ask_for(attend->next_k, start + i, attend->k_stride);
     for (uint32_t i = 0; i < TILE; i += VF_LANES)
         for (uint32_t dim = 0; dim < attend->head_dim; dim += VF_LANES) {
             vf rows[VF_LANES]; /* unseen positions are masked later, but must be numbers */
@@ -67,25 +78,29 @@ static void turn_keys(const struct sl_attend *attend, uint32_t start, uint32_t c
 static void turn_keys(const struct sl_attend *attend, uint32_t start, uint32_t count, float *turned)
 {
     const uint8_t *row = (const uint8_t *)attend->k + start * attend->k_stride;
-    for (uint32_t i = 0; i < count; i++, row += attend->k_stride)
+    for (uint32_t i = 0; i < count; i++, row += attend->k_stride) {
+        ask_for(attend->next_k, start + i, attend->k_stride);
         for (uint32_t dim = 0; dim < attend->head_dim; dim += VF_LANES) {
             const vf k = load_row(attend->format, row, dim);
             for (uint32_t j = 0; j < VF_LANES; j++)
                 turned[(dim + j) * TILE + i] = k[j];
         }
+    }
     if (count < TILE) /* unseen positions are masked later, but must be numbers */
         for (uint32_t j = 0; j < attend->head_dim; j++)
             memset(turned + j * TILE + count, 0, (TILE - count) * sizeof *turned);
 }
 #endif
 
-/* `count` rows of the cache from `rows` on, as floats (position, head_dim). */
-static void widen_rows(const struct sl_attend *attend, const uint8_t *rows, size_t stride,
-                       uint32_t count, float *out)
+/* `count` values of the run from `start` on, as floats (position, head_dim). */
+static void widen_values(const struct sl_attend *attend, uint32_t start, uint32_t count, float *out)
 {
-    for (uint32_t i = 0; i < count; i++, out += attend->head_dim)
+    const uint8_t *values = (const uint8_t *)attend->v + start * attend->v_stride;
+    for (uint32_t i = 0; i < count; i++, out += attend->head_dim) {
+        ask_for(attend->next_v, start + i, attend->v_stride);
         for (uint32_t dim = 0; dim < attend->head_dim; dim += VF_LANES)
-            vf_store(out + dim, load_row(attend->format, rows + i * stride, dim));
+            vf_store(out + dim, load_row(attend->format, values + i * attend->v_stride, dim));
+    }
 }
 
 /* scores (queries, TILE) = q . turned keys, for `queries` neighbours, a constant after inlining. */
@@ -258,6 +273,7 @@ INLINE void few_scores(const struct sl_attend *attend, int queries, uint32_t sta
         vf parts[TURN_QUERIES_MIN][VF_LANES];
         for (uint32_t i = 0; i < VF_LANES; i++) {
             const uint32_t seen = base + i < count ? base + i : count - 1; /* masked later */
+            ask_for(attend->next_k, start + seen, attend->k_stride);
             vf sums[TURN_QUERIES_MIN] = {{0}};
             for (uint32_t dim = 0; dim < attend->head_dim; dim += VF_LANES) {
                 const vf k = load_row(attend->format, keys + seen * attend->k_stride, dim);
@@ -283,13 +299,16 @@ INLINE void few_values(const struct sl_attend *attend, int queries, uint32_t sta
         for (int v = 0; v < vectors; v++)
             sums[j][v] = vf_load(attend->acc + (size_t)j * attend->acc_stride + dim +
                                  v * VF_LANES) * shrink[j];
-    for (uint32_t position = span.first; position < span.end; position++)
+    for (uint32_t position = span.first; position < span.end; position++) {
+        if (dim == 0)
+            ask_for(attend->next_v, start + position, attend->v_stride);
         for (int v = 0; v < vectors; v++) {
             const vf value = load_row(attend->format, values + position * attend->v_stride,
                                       dim + (uint32_t)v * VF_LANES);
             for (int j = 0; j < queries; j++)
                 sums[j][v] += weights[j * TILE + position] * value;
         }
+    }
     for (int j = 0; j < queries; j++)
         for (int v = 0; v < vectors; v++)
             vf_store(attend->acc + (size_t)j * attend->acc_stride + dim + v * VF_LANES,
@@ -345,8 +364,7 @@ static void vector_attend(const struct sl_attend *attend)
             attend_rows(attend, start, count, scores);
             continue;
         }
-        widen_rows(attend, (const uint8_t *)attend->v + start * attend->v_stride, attend->v_stride,
-                   count, values);
+        widen_values(attend, start, count, values);
         turn_keys(attend, start, count, keys);
         uint32_t query = 0;
         for (; query + VF_QUERY_TILE <= attend->queries; query += VF_QUERY_TILE)

@@ -127,6 +127,9 @@ static void attend_in_pages(struct made *made)
         page.positions = all->positions - start < PAGE ? all->positions - start : PAGE;
         page.k = made->k_cache + start * all->k_stride;
         page.v = made->v_cache + start * all->v_stride;
+        const bool is_last = start + 2 * PAGE > all->positions; /* or followed by a shorter one */
+        page.next_k = is_last ? NULL : (const uint8_t *)page.k + PAGE * all->k_stride;
+        page.next_v = is_last ? NULL : (const uint8_t *)page.v + PAGE * all->v_stride;
         for (uint32_t i = 0; i < all->queries; i++) {
             made->page_first[i] = all->first[i] > start ? all->first[i] - start : 0;
             const uint32_t end = all->end[i] > start ? all->end[i] - start : 0;
