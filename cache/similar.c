@@ -174,8 +174,8 @@ struct similar_features *similar_features_create(const struct keyring *keyring,
     if (!similar_text_parse(&parsed, text->text))
         goto out;
     size_t len = similar_words_write(keyring_word_key(keyring), &parsed, bytes);
-    features = malloc(sizeof *features + len + WORDS_VECTOR_BYTES_MAX);
-    if (features == NULL || !similar_words_read((struct sl_slice){(const char *)bytes, len}, &view))
+    if (!similar_words_read((struct sl_slice){(const char *)bytes, len}, &view) ||
+        (features = malloc(sizeof *features + len + WORDS_VECTOR_BYTES_MAX)) == NULL)
         goto out;
     memcpy(features->words, bytes, len);
     features->vector.scope = 0;
@@ -415,8 +415,10 @@ bool similar_load_vectors(struct sl_cache *cache, int64_t *after, int64_t last)
         if (outcome == DB_FOUND)
             load_vector(cache, *after, &key, key_id, sl_buf_slice(&sealed));
         sl_buf_clear(&sealed);
+        if (outcome == DB_FAILED)
+            cache_turn_off(cache, state, "reading the similar index failed");
         if (outcome != DB_FOUND)
-            return false;
+            return outcome == DB_BUSY; /* the row is asked for again */
     }
     return true;
 }

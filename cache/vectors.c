@@ -12,8 +12,7 @@
  *
  * so a row whose bound is below the wanted cosine is done with. Unrelated texts at a cosine around
  * 0.5 are done after the first plane: of 100,000 vectors of 384 elements 12.8 MB are read instead
- * of
- * 38. The result is that of the full scan.
+ * of 38. The result is that of the full scan.
  *
  * A ring: the newest rows_max vectors are kept. Rows of removed entries are not looked for; they
  * lead to an id that the store no longer has, or to a text that the verifier judges anew.
@@ -147,38 +146,47 @@ bool vectors_clear(struct vectors *vectors)
 
 /* ---- adding --------------------------------------------------------------------------------- */
 
-/* Moves `count` items to a larger, aligned place, and wipes the old one. */
-static bool move(void **items, size_t size, size_t count, size_t room)
+/* `count` items in a larger, aligned place; the old one is wiped and gone. NULL: no memory, and the
+ * old one stays. */
+static void *moved(void *items, size_t size, size_t count, size_t room)
 {
     size_t bytes = (room * size + ALIGN - 1) / ALIGN * ALIGN;
     void *larger = aligned_alloc(ALIGN, bytes);
-    if (larger == NULL)
-        return false;
-    if (*items != NULL) {
-        memcpy(larger, *items, count * size);
-        explicit_bzero(*items, count * size);
-        free(*items);
+    if (larger != NULL && items != NULL) {
+        memcpy(larger, items, count * size);
+        explicit_bzero(items, count * size);
+        free(items);
     }
-    *items = larger;
-    return true;
+    return larger;
 }
 
 /* Under the lock. A failure half way leaves larger arrays and the old `room`: harmless. */
 static bool grow(struct vectors *vectors)
 {
+    size_t count = vectors->count;
     size_t room = vectors->room == 0 ? ROOM_FIRST : 2 * vectors->room;
     if (room > vectors->rows_max)
         room = vectors->rows_max;
-    size_t count = vectors->count;
-    bool is_done =
-        room > 0 && move((void **)&vectors->scopes, sizeof *vectors->scopes, count, room) &&
-        move((void **)&vectors->ids, sizeof *vectors->ids, count, room) &&
-        move((void **)&vectors->rests, vectors->planes * sizeof *vectors->rests, count, room);
-    for (size_t p = 0; p < vectors->planes && is_done; p++)
-        is_done = move((void **)&vectors->plane[p], vectors->plane_len, count, room);
-    if (is_done)
-        vectors->room = room;
-    return is_done;
+    uint64_t *scopes = moved(vectors->scopes, sizeof *scopes, count, room);
+    if (scopes == NULL)
+        return false;
+    vectors->scopes = scopes;
+    int64_t *ids = moved(vectors->ids, sizeof *ids, count, room);
+    if (ids == NULL)
+        return false;
+    vectors->ids = ids;
+    float *rests = moved(vectors->rests, vectors->planes * sizeof *rests, count, room);
+    if (rests == NULL)
+        return false;
+    vectors->rests = rests;
+    for (size_t p = 0; p < vectors->planes; p++) {
+        int8_t *plane = moved(vectors->plane[p], vectors->plane_len, count, room);
+        if (plane == NULL)
+            return false;
+        vectors->plane[p] = plane;
+    }
+    vectors->room = room;
+    return true;
 }
 
 /* The elements of one plane, padded with zeros. */
@@ -215,13 +223,12 @@ void vectors_add(struct vectors *vectors, int64_t id, const struct vector *vecto
 {
     pthread_rwlock_wrlock(&vectors->lock);
     bool is_full = vectors->count == vectors->rows_max;
-    if (vectors->len == vector->len &&
+    if (vectors->len == vector->len && vectors->rows_max > 0 &&
         (is_full || vectors->count < vectors->room || grow(vectors))) {
         size_t row = is_full ? vectors->next : vectors->count;
-        if (vectors->rows_max > 0)
-            set_row(vectors, row, id, vector);
+        set_row(vectors, row, id, vector);
         vectors->count += !is_full;
-        vectors->next = vectors->rows_max > 0 ? (row + 1) % vectors->rows_max : 0;
+        vectors->next = (row + 1) % vectors->rows_max;
     }
     pthread_rwlock_unlock(&vectors->lock);
 }

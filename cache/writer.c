@@ -267,6 +267,7 @@ static void open_store(struct writer *writer)
     }
     swap_db(writer, db);
     writer->keys_version = 0;
+    writer_reload_vectors(writer); /* loading may have been cut off when it went off */
     publish_sums(writer);
     cache_turn_on(cache);
 }
@@ -335,14 +336,23 @@ void writer_reload_vectors(struct writer *writer)
         atomic_store(&writer->cache->wants_vectors, true);
 }
 
+static void start_loading(struct writer *writer)
+{
+    enum sl_cache_state state = SL_CACHE_ON;
+    enum db_outcome outcome = db_last_similar(writer->db, &writer->vectors_last, &state);
+    writer->vectors_after = INT64_MIN;
+    writer->is_loading = outcome == DB_FOUND;
+    if (outcome == DB_BUSY)
+        atomic_store(&writer->cache->wants_vectors, true);
+    else if (outcome == DB_FAILED)
+        cache_turn_off(writer->cache, state, "reading the similar index failed");
+}
+
 /* A part of what is to be loaded, between two groups. */
 static void load_vectors(struct writer *writer)
 {
-    enum sl_cache_state state;
-    if (writer->db != NULL && atomic_exchange(&writer->cache->wants_vectors, false)) {
-        writer->vectors_after = INT64_MIN;
-        writer->is_loading = db_last_similar(writer->db, &writer->vectors_last, &state) == DB_FOUND;
-    }
+    if (writer->db != NULL && atomic_exchange(&writer->cache->wants_vectors, false))
+        start_loading(writer);
     if (writer->is_loading)
         writer->is_loading =
             writer->db != NULL &&
