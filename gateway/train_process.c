@@ -83,7 +83,9 @@ static bool can_train(const char *python)
 static enum sl_err find_python(struct sl_training *work, struct sl_error *error)
 {
     const char *own = getenv("SLUICE_PYTHON");
-    const char *names[] = {own != NULL && own[0] != '\0' ? own : "python3", "/usr/bin/python3"};
+    if (own != NULL && own[0] == '\0')
+        own = NULL;
+    const char *names[] = {own != NULL ? own : "python3", "/usr/bin/python3"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if ((i > 0 && own != NULL) || !can_train(names[i]))
             continue;
@@ -101,7 +103,7 @@ static enum sl_err find_python(struct sl_training *work, struct sl_error *error)
 static bool is_recipe(struct sl_training *work, const char *folder, const char *tail)
 {
     char script[SL_TRAIN_PATH + 16];
-    if (folder == NULL || folder[0] == '\0' ||
+    if (folder[0] == '\0' ||
         snprintf(work->recipe, sizeof work->recipe, "%s%s", folder, tail) >=
             (int)sizeof work->recipe)
         return false;
@@ -112,6 +114,8 @@ static bool is_recipe(struct sl_training *work, const char *folder, const char *
 static enum sl_err find_recipe(struct sl_training *work, struct sl_error *error)
 {
     const char *own = getenv("SLUICE_TRAIN_DIR");
+    if (own != NULL && own[0] == '\0')
+        own = NULL;
     char program[SL_TRAIN_PATH] = "";
     ssize_t len = readlink("/proc/self/exe", program, sizeof program - 1);
     program[len > 0 ? len : 0] = '\0';
@@ -189,9 +193,11 @@ static enum sl_err run_script(const struct sl_training *work, char *data, struct
     int status = run_child(arguments.list, false, work->threads);
     if (was_stopped)
         return sl_error_set(error, SL_ERR_SHUTDOWN, "stopped; nothing was written");
-    if (status == -1 || !WIFEXITED(status))
+    if (status == -1)
+        return sl_error_set(error, SL_ERR_IO, "no process for the training: %s", strerror(errno));
+    if (!WIFEXITED(status))
         return sl_error_set(error, SL_ERR_IO, "the training was ended by signal %d",
-                            status == -1 ? 0 : WTERMSIG(status));
+                            WTERMSIG(status));
     if (WEXITSTATUS(status) != 0)
         return sl_error_set(error, SL_ERR_INVALID, "no model was trained");
     return SL_OK;

@@ -36,6 +36,14 @@ test('train without PyTorch names the packages to install', () => {
   assert.match(stderr, /apt-get install python3-torch libopenblas0-pthread/);
 });
 
+test('an empty variable is none: the usual Python and recipe are looked for', () => {
+  const { status, stderr } = train(['--data', join(folder, 'absent.jsonl'), '--out', join(folder, 'm.gguf')],
+    { SLUICE_PYTHON: '', SLUICE_TRAIN_DIR: '' });
+  assert.equal(status, 1);
+  if (skip) assert.match(stderr, /PyTorch, which python3 cannot load/);
+  else assert.match(stderr, /absent\.jsonl/);
+});
+
 test('words that make no sense together are refused before anything runs', () => {
   const misuses = [
     [[], /--data ROWS\.jsonl --out MODEL\.gguf/],
