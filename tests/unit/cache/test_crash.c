@@ -29,17 +29,22 @@ static void body_of(uint64_t number, char *out, size_t size)
     out[(size_t)head + len] = '\0';
 }
 
+static bool put_numbered(struct sl_cache *cache, uint64_t number)
+{
+    char body[1200];
+    body_of(number, body, sizeof body);
+    struct sl_cache_key key = key_of(cache, number);
+    struct sl_cache_meta meta = {.kind = SL_CACHE_CLOUD, .app = SL_SLICE("app")};
+    struct sl_cache_similar_text text = {.scope = key, .text = SL_SLICE("words of some text")};
+    return sl_cache_put(cache, &key, &meta, sl_slice_of(body), NOW, 100000, &text);
+}
+
 /* Never returns: writes until it is killed. */
 static void write_for_ever(const struct cache_place *place, struct shared_page *page)
 {
     struct sl_cache *cache = open_at(place);
     for (uint64_t number = page->committed;; number++) {
-        char body[1200];
-        body_of(number, body, sizeof body);
-        struct sl_cache_key key = key_of(cache, number);
-        struct sl_cache_meta meta = {.kind = SL_CACHE_CLOUD, .app = SL_SLICE("app")};
-        struct sl_cache_similar_text text = {.scope = key, .text = SL_SLICE("words of some text")};
-        if (!sl_cache_put(cache, &key, &meta, sl_slice_of(body), NOW, 100000, &text))
+        if (!put_numbered(cache, number))
             _exit(1);
         if (number % BATCH == BATCH - 1) {
             if (sl_cache_flush(cache, NULL) != SL_OK)
@@ -86,11 +91,7 @@ static void rotate_for_ever(const struct cache_place *place, struct shared_page 
 {
     struct sl_cache *cache = open_at(place);
     for (uint64_t number = page->committed;; number++) {
-        char body[1200];
-        body_of(number, body, sizeof body);
-        struct sl_cache_key key = key_of(cache, number);
-        struct sl_cache_meta meta = {.kind = SL_CACHE_CLOUD, .app = SL_SLICE("app")};
-        if (!sl_cache_put(cache, &key, &meta, sl_slice_of(body), NOW, 100000, NULL))
+        if (!put_numbered(cache, number))
             _exit(1);
         if (sl_cache_rotate_key(cache, NULL) != SL_OK) /* commits what was put before */
             _exit(2);
@@ -120,13 +121,8 @@ static void kill_round(const struct cache_place *place, struct shared_page *page
 static void store_first(const struct cache_place *place, struct shared_page *page, uint64_t count)
 {
     struct sl_cache *cache = open_at(place);
-    for (uint64_t number = 0; number < count; number++) {
-        char body[1200];
-        body_of(number, body, sizeof body);
-        struct sl_cache_key key = key_of(cache, number);
-        struct sl_cache_meta meta = {.kind = SL_CACHE_CLOUD, .app = SL_SLICE("app")};
-        ck_assert(sl_cache_put(cache, &key, &meta, sl_slice_of(body), NOW, 100000, NULL));
-    }
+    for (uint64_t number = 0; number < count; number++)
+        ck_assert(put_numbered(cache, number));
     flush(cache);
     sl_cache_close(cache);
     page->committed = count;
