@@ -43,12 +43,34 @@ enum sl_err sl_buf_append_json_value(struct sl_buf *out, const json_t *value)
     return json_dump_callback(value, append_dump, out, flags) == 0 ? SL_OK : SL_ERR_MEMORY;
 }
 
+/* JSON that is known to be some, without the blanks between its parts: a line end would end an
+ * event or a line of the stream. */
+static enum sl_err append_compact(struct sl_buf *out, struct sl_slice json)
+{
+    bool in_string = false;
+    size_t done = 0;
+    enum sl_err err = SL_OK;
+    for (size_t at = 0; at < json.len && err == SL_OK; at++) {
+        char c = json.data[at];
+        if (in_string && c == '\\')
+            at++;
+        else if (c == '"')
+            in_string = !in_string;
+        else if (!in_string && (c == ' ' || c == '\n' || c == '\r' || c == '\t')) {
+            err = sl_buf_append(out, json.data + done, at - done);
+            done = at + 1;
+        }
+    }
+    return err == SL_OK ? sl_buf_append(out, json.data + done, json.len - done) : err;
+}
+
+/* The text itself is copied: its numbers may have more digits than a parser keeps. */
 enum sl_err sl_buf_append_arguments(struct sl_buf *out, const struct sl_buf *arguments)
 {
-    const char *text = arguments->data != NULL ? arguments->data : "";
-    json_t *object = json_loadb(text, arguments->len, 0, NULL);
-    enum sl_err err = json_is_object(object) ? sl_buf_append_json_value(out, object)
-                                             : sl_buf_append_text(out, "{}");
+    struct sl_slice text = {arguments->data != NULL ? arguments->data : "", arguments->len};
+    json_t *object = json_loadb(text.data, text.len, JSON_DECODE_INT_AS_REAL, NULL);
+    enum sl_err err =
+        json_is_object(object) ? append_compact(out, text) : sl_buf_append_text(out, "{}");
     json_decref(object);
     return err;
 }

@@ -13,8 +13,8 @@ void sl_response_name(struct sl_request *req, const char *prefix);
 uint64_t sl_response_unique(void);
 
 enum sl_err sl_buf_append_json_value(struct sl_buf *out, const json_t *value) SL_MUST_CHECK;
-/* A tool call's arguments, a model's text, as the JSON object that they are; `{}` where they are none,
- * since the APIs that want an object have no way to say so. */
+/* A tool call's arguments, a model's text, as the JSON object that they are; `{}` where they are
+ * none, since the APIs that want an object have no way to say so. */
 enum sl_err sl_buf_append_arguments(struct sl_buf *out,
                                     const struct sl_buf *arguments) SL_MUST_CHECK;
 /* `,"sluice":{…}` where the client asked for it, else nothing. */

@@ -6,6 +6,7 @@
 #include "api.h"
 #include "edge.h"
 #include "json_body.h"
+#include "response_text.h"
 
 #include "test_support.h"
 
@@ -444,6 +445,30 @@ END_TEST
 
 /* ---- Ollama ---- */
 
+START_TEST(a_calls_arguments_are_an_object_whatever_the_model_wrote)
+{
+    static const struct {
+        const char *text, *object;
+    } cases[] = {{"{ \"a\": 1,\n \"b\": [true] }", "{\"a\":1,\"b\":[true]}"},
+                 {"", "{}"},
+                 {"{\"a\":", "{}"},
+                 {"[1]", "{}"},
+                 {"\"a\"", "{}"},
+                 {"{\"a \\\" b\\\\\": \"c \\n\"}\n", "{\"a \\\" b\\\\\":\"c \\n\"}"},
+                 {"{\"a\": 123456789012345678901234}", "{\"a\":123456789012345678901234}"},
+                 {"{\"a\": 1732190000.1234567, \"b\": 0.1}", "{\"a\":1732190000.1234567,\"b\":0.1}"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct sl_buf arguments;
+        sl_buf_init(&arguments, 1000);
+        sl_buf_reset(&out);
+        ck_assert_int_eq(sl_buf_append_text(&arguments, cases[i].text), SL_OK);
+        ck_assert_int_eq(sl_buf_append_arguments(&out, &arguments), SL_OK);
+        ck_assert_str_eq(out.data, cases[i].object);
+        sl_buf_clear(&arguments);
+    }
+}
+END_TEST
+
 START_TEST(ollamas_options_and_format_become_canonical_fields)
 {
     ck_assert_int_eq(parse(&sl_wire_ollama_chat,
@@ -511,6 +536,7 @@ int main(void)
     tcase_add_test(tcase, an_error_event_has_the_envelope_and_no_done);
     tcase_add_test(tcase, anthropics_messages_become_the_canonical_chat);
     tcase_add_test(tcase, anthropics_stream_opens_and_closes_a_block_for_each_kind);
+    tcase_add_test(tcase, a_calls_arguments_are_an_object_whatever_the_model_wrote);
     tcase_add_test(tcase, ollamas_options_and_format_become_canonical_fields);
     tcase_add_test(tcase, ollamas_stream_is_one_object_a_line);
     suite_add_tcase(suite, tcase);
