@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -147,9 +148,12 @@ static off_t end_of_lines(int file)
     return end;
 }
 
-/* Behind the last whole line; what was written of a row that does not fit is taken back. */
+/* Behind the last whole line; what was written of a row that does not fit is taken back. The lock,
+ * which ends with the descriptor, keeps out a gateway that is just being replaced by this one. */
 static bool append_line(int file, const struct sl_buf *line)
 {
+    if (flock(file, LOCK_EX) != 0)
+        return false;
     off_t end = end_of_lines(file);
     if (end < 0 || ftruncate(file, end) != 0)
         return false;

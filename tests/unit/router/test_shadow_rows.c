@@ -7,6 +7,7 @@
 #include "labelled.h"
 #include "test_support.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -178,6 +179,34 @@ START_TEST(a_line_that_a_crash_cut_does_not_spoil_the_rows_after_it)
 }
 END_TEST
 
+static void *append_many(void *arg)
+{
+    struct sl_shadow_rows *rows = sl_shadow_rows_create(path);
+    enum sl_err err = SL_OK;
+    for (int i = 0; i < 50 && err == SL_OK; i++)
+        err = append(rows, arg, json_string("x"));
+    sl_shadow_rows_free(rows);
+    return err == SL_OK ? arg : NULL;
+}
+
+START_TEST(two_gateways_on_one_folder_do_not_write_over_each_other)
+{
+    struct sl_labelled set;
+    struct sl_error error = {0};
+    pthread_t threads[2];
+    void *result;
+    for (size_t i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, append_many, i == 0 ? "one" : "two"), 0);
+    for (size_t i = 0; i < 2; i++) {
+        ck_assert_int_eq(pthread_join(threads[i], &result), 0);
+        ck_assert_ptr_nonnull(result);
+    }
+    ck_assert_msg(sl_labelled_read(path, "", 0, &set, &error) == SL_OK, "%s", error.message);
+    ck_assert_uint_eq(set.count, 100);
+    sl_labelled_clear(&set);
+}
+END_TEST
+
 START_TEST(a_row_that_a_full_disk_cut_leaves_nothing_behind)
 {
     const char *const texts[] = {"first question", "second question", "third question"};
@@ -221,6 +250,7 @@ int main(void)
     tcase_add_test(tcase, a_row_longer_than_readers_take_is_refused);
     tcase_add_test(tcase, a_full_file_makes_room);
     tcase_add_test(tcase, a_line_that_a_crash_cut_does_not_spoil_the_rows_after_it);
+    tcase_add_test(tcase, two_gateways_on_one_folder_do_not_write_over_each_other);
     tcase_add_test(tcase, a_row_that_a_full_disk_cut_leaves_nothing_behind);
     tcase_add_test(tcase, a_key_that_cannot_be_written_whole_is_not_there_at_all);
     suite_add_tcase(suite, tcase);
