@@ -4,14 +4,13 @@
  * worker 0, so a pool of one runs everything inline and owns no thread.
  *
  *     struct sl_pool *pool = sl_pool_create(4);
- *     sl_pool_run(pool, work, &ctx);                 // work(ctx, worker, workers) on each, once
  *     sl_pool_for(pool, rows, 16, rows_work, &ctx);  // rows_work(ctx, begin, end, worker), chunks
  *     sl_pool_free(pool);
  *
  * Between operations workers spin for some microseconds, since a step of a model is hundreds of
  * short operations, and then sleep: an idle pool uses no CPU.
  *
- * Threads: one thread at a time calls run, for and set_threads; these return when all is done.
+ * Threads: one thread at a time calls for and set_threads; these return when all is done.
  */
 #ifndef SLUICE_ENGINE_THREAD_POOL_H
 #define SLUICE_ENGINE_THREAD_POOL_H
@@ -22,7 +21,6 @@
 
 struct sl_pool;
 
-typedef void sl_pool_fn(void *ctx, uint32_t worker, uint32_t workers);
 /* Handles [begin, end); `worker` indexes per-worker scratch. */
 typedef void sl_pool_range_fn(void *ctx, uint32_t begin, uint32_t end, uint32_t worker);
 
@@ -37,10 +35,9 @@ void sl_pool_free(struct sl_pool *pool);
 uint32_t sl_pool_set_threads(struct sl_pool *pool, uint32_t threads);
 uint32_t sl_pool_threads(const struct sl_pool *pool);
 
-/* Calls fn once on every worker. */
-void sl_pool_run(struct sl_pool *pool, sl_pool_fn *fn, void *ctx);
-/* Calls fn on chunks of [0, count), each a multiple of `grain` long but the last; workers take the
- * next chunk as they finish one, so that one that the system held up does not stall the rest. */
+/* Calls fn on chunks of [0, count), each a multiple of `grain` long but the last. Each worker has an
+ * equal, connected share; who is done helps the others, so that one that the system held up does not
+ * stall the rest. */
 void sl_pool_for(struct sl_pool *pool, uint32_t count, uint32_t grain, sl_pool_range_fn *fn,
                  void *ctx);
 

@@ -2,41 +2,43 @@
 #include "test_support.h"
 #include "thread_pool.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-struct visits {
-    atomic_uint calls;
+struct meeting {
+    atomic_uint arrived;
     atomic_uint workers; /* bit per worker */
     uint32_t expected;
 };
 
-static void visit(void *ctx, uint32_t worker, uint32_t workers)
+/* Nobody leaves before all are there: returns only if every worker takes part. */
+static void meet(void *ctx, uint32_t begin, uint32_t end, uint32_t worker)
 {
-    struct visits *visits = ctx;
-    atomic_fetch_add(&visits->calls, 1);
-    atomic_fetch_or(&visits->workers, 1u << worker);
-    if (workers != visits->expected)
-        atomic_fetch_or(&visits->workers, 1u << 31);
+    struct meeting *meeting = ctx;
+    atomic_fetch_add(&meeting->arrived, end - begin);
+    atomic_fetch_or(&meeting->workers, 1u << worker);
+    while (atomic_load(&meeting->arrived) < meeting->expected)
+        sched_yield();
 }
 
-static void expect_each_worker_once(struct sl_pool *pool)
+static void expect_all_workers(struct sl_pool *pool)
 {
-    struct visits visits = {.expected = sl_pool_threads(pool)};
-    sl_pool_run(pool, visit, &visits);
-    ck_assert_uint_eq(atomic_load(&visits.calls), visits.expected);
-    ck_assert_uint_eq(atomic_load(&visits.workers), (1u << visits.expected) - 1);
+    struct meeting meeting = {.expected = sl_pool_threads(pool)};
+    sl_pool_for(pool, meeting.expected, 1, meet, &meeting);
+    ck_assert_uint_eq(atomic_load(&meeting.arrived), meeting.expected);
+    ck_assert_uint_eq(atomic_load(&meeting.workers), (1u << meeting.expected) - 1);
 }
 
-START_TEST(run_calls_every_worker_once)
+START_TEST(all_workers_take_part)
 {
     for (uint32_t threads = 1; threads <= 5; threads++) {
         struct sl_pool *pool = sl_pool_create(threads);
         ck_assert_uint_eq(sl_pool_threads(pool), threads);
         for (int i = 0; i < 200; i++)
-            expect_each_worker_once(pool);
+            expect_all_workers(pool);
         sl_pool_free(pool);
     }
 }
@@ -49,7 +51,7 @@ START_TEST(the_count_changes_between_operations)
     for (int round = 0; round < 20; round++)
         for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
             ck_assert_uint_eq(sl_pool_set_threads(pool, counts[i]), counts[i]);
-            expect_each_worker_once(pool);
+            expect_all_workers(pool);
         }
     ck_assert_uint_eq(sl_pool_set_threads(pool, 1000), SL_POOL_THREADS_MAX);
     ck_assert_uint_ge(sl_pool_set_threads(pool, 0), 1);
@@ -111,12 +113,47 @@ START_TEST(what_workers_wrote_is_seen_after_the_operation)
 }
 END_TEST
 
-static void nothing(void *ctx, uint32_t worker, uint32_t workers)
+/* One worker is held up in its first chunk until all others are done. */
+struct delay {
+    atomic_uint done;
+    uint32_t others; /* chunks of one index that it does not hold */
+};
+
+static void hold_up_one(void *ctx, uint32_t begin, uint32_t end, uint32_t worker)
 {
-    (void)ctx;
+    struct delay *delay = ctx;
     (void)worker;
-    (void)workers;
+    if (begin == 0)
+        while (atomic_load(&delay->done) < delay->others)
+            sched_yield();
+    else
+        atomic_fetch_add(&delay->done, end - begin);
 }
+
+START_TEST(the_share_of_a_worker_that_is_held_up_is_done_by_others)
+{
+    struct sl_pool *pool = sl_pool_create(3);
+    for (int round = 0; round < 200; round++) {
+        struct delay delay = {.others = 47}; /* of 48: fewer than chunks of one index a share */
+        sl_pool_for(pool, 48, 1, hold_up_one, &delay);
+        ck_assert_uint_eq(atomic_load(&delay.done), 47);
+    }
+    sl_pool_free(pool);
+}
+END_TEST
+
+/* Operations after pauses of about as long as workers spin before they sleep: no wake-up is lost. */
+START_TEST(workers_that_just_fall_asleep_are_woken)
+{
+    struct sl_pool *pool = sl_pool_create(2);
+    for (long pause_ns = 0; pause_ns < 100000; pause_ns += 50) {
+        const struct timespec pause = {0, pause_ns};
+        nanosleep(&pause, NULL);
+        expect_all_workers(pool);
+    }
+    sl_pool_free(pool);
+}
+END_TEST
 
 static double cpu_seconds(void)
 {
@@ -128,11 +165,11 @@ static double cpu_seconds(void)
 START_TEST(an_idle_pool_uses_no_cpu)
 {
     struct sl_pool *pool = sl_pool_create(4);
-    sl_pool_run(pool, nothing, NULL);
+    expect_all_workers(pool);
     const double before = cpu_seconds();
     usleep(200000); /* the one thing measured here is that time passes and nothing happens */
     ck_assert_double_lt(cpu_seconds() - before, 0.1); /* spinning would be 0.6 and more */
-    expect_each_worker_once(pool);
+    expect_all_workers(pool);
     sl_pool_free(pool);
 }
 END_TEST
@@ -150,8 +187,10 @@ int main(void)
     Suite *suite = suite_create("thread_pool");
     TCase *tcase = tcase_create("thread_pool");
     tcase_set_timeout(tcase, 60); /* five threads on two busy cores under sanitizers */
-    tcase_add_test(tcase, run_calls_every_worker_once);
+    tcase_add_test(tcase, all_workers_take_part);
     tcase_add_test(tcase, the_count_changes_between_operations);
+    tcase_add_test(tcase, the_share_of_a_worker_that_is_held_up_is_done_by_others);
+    tcase_add_test(tcase, workers_that_just_fall_asleep_are_woken);
     tcase_add_test(tcase, ranges_cover_every_index_once_in_whole_grains);
     tcase_add_test(tcase, what_workers_wrote_is_seen_after_the_operation);
     tcase_add_test(tcase, an_idle_pool_uses_no_cpu);
