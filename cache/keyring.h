@@ -41,8 +41,8 @@ const struct sl_cipher *keyring_cipher(struct keyring *keyring, uint32_t id);
 /* The three below read or replace the file. Processes that share one call them inside a write
  * transaction of the store that they share, too: one at a time then.
  *
- * Takes up what another process changed in the file (a rotation): new body keys become known and the
- * first line the current one. An unreadable file changes nothing. */
+ * Takes up what another process changed in the file (a rotation): new body keys become known and
+ * the first line the current one. An unreadable file changes nothing. */
 void keyring_reload(struct keyring *keyring);
 /* Adds a body key and makes it the current one; the file is replaced first (rename). SL_ERR_IO,
  * SL_ERR_LIMIT (rotations that were never finished), SL_ERR_MEMORY. */

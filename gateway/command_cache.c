@@ -102,9 +102,9 @@ int sl_command_cache_purge(struct sl_command_call *call)
     return SL_EXIT_FINE;
 }
 
-/* The key file is replaced first, then every answer is sealed anew, then the old key leaves the file.
- * Wherever that is cut off, every answer opens, and the next start (of this or of a gateway) goes
- * on. */
+/* The key file is replaced first, then every answer is sealed anew, then the old key leaves the
+ * file. Wherever that is cut off, every answer opens, and the next start (of this or of a gateway)
+ * goes on. */
 int sl_command_cache_rotate_key(struct sl_command_call *call)
 {
     struct sl_error error = {0};
@@ -120,9 +120,10 @@ int sl_command_cache_rotate_key(struct sl_command_call *call)
     sl_cache_close(cache);
     if (err != SL_OK)
         return sl_commands_fail(&error);
-    printf(call->arguments.wants_json ? "{\"entries\":%" PRIu64 "}\n"
-                                      : "a new key seals all %" PRIu64 " answers; the old one is gone\n",
-           stats.entries);
+    if (call->arguments.wants_json)
+        printf("{\"entries\":%" PRIu64 "}\n", stats.entries);
+    else
+        printf("a new key seals all %" PRIu64 " answers; the old one is gone\n", stats.entries);
     return SL_EXIT_FINE;
 }
 

@@ -301,7 +301,8 @@ static enum sl_err encode_choice(const struct sl_choice *choice, size_t idx, str
 }
 
 /* A held answer as it is, or without its outer braces. */
-static enum sl_err encode_held(const struct sl_answer *answer, bool members_only, struct sl_buf *out)
+static enum sl_err encode_held(const struct sl_answer *answer, bool members_only,
+                               struct sl_buf *out)
 {
     size_t brace = members_only ? 1 : 0;
     return sl_buf_append(out, answer->encoded.data + brace, answer->encoded.len - 2 * brace);

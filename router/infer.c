@@ -431,8 +431,8 @@ enum sl_err sl_infer_run(struct sl_request *req, bool may_escalate, struct sl_er
     run.before = sl_decide_before(m, &req->auth.route);
     sl_features_init(&run.features);
     struct sl_generate_params params = params_of(&run);
-    sl_label_choice_make(req->router->label_prior, sl_last_user_text(req->parse.chat), params.schema,
-                         &run.features, &run.labels);
+    sl_label_choice_make(req->router->label_prior, sl_last_user_text(req->parse.chat),
+                         params.schema, &run.features, &run.labels);
     params.prior = run.labels.prior;
     params.prior_count = run.labels.is_weighted ? run.labels.count : 0;
     struct sl_error why = {0};
@@ -443,7 +443,7 @@ enum sl_err sl_infer_run(struct sl_request *req, bool may_escalate, struct sl_er
     if (err != SL_OK)
         return sl_error_set(error, err, NULL);
     err = sl_engine_generate(req->router->config.engine, req->infer.prompt, &params,
-                                         &run.generation, &why);
+                             &run.generation, &why);
     if (err != SL_OK) {
         m->local = (struct sl_local_outcome){.status = status_of_refusal(err)};
         return SL_OK;

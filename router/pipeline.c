@@ -254,14 +254,15 @@ enum sl_err sl_router_create(const struct sl_router_config *config, struct sl_ro
     sl_speculation_credit_init(&router->speculation_credit);
     sl_router_metrics_register();
     router->queue = sl_queue_create(router->config.queue_max);
-    bool has_memory = router->config.engine == NULL ||
-                      sl_label_prior_create(router->config.engine, router->config.calibration,
-                                            &router->label_prior) == SL_OK;
     router->sessions = sl_sessions_create();
     router->device = sl_device_reader_create(NULL);
-    enum sl_err err = has_memory && router->queue != NULL && router->sessions != NULL && router->device != NULL
-                          ? start_workers(router, error)
-                          : sl_error_set(error, SL_ERR_MEMORY, NULL);
+    bool has_memory =
+        router->queue != NULL && router->sessions != NULL && router->device != NULL &&
+        (router->config.engine == NULL ||
+         sl_label_prior_create(router->config.engine, router->config.calibration,
+                               &router->label_prior) == SL_OK);
+    enum sl_err err = has_memory ? start_workers(router, error)
+                                 : sl_error_set(error, SL_ERR_MEMORY, NULL);
     if (err == SL_OK && router->config.policies != NULL)
         err = sl_control_start(router, &router->control, error);
     if (err == SL_OK && router->config.policies != NULL && has_cloud(router))

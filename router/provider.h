@@ -117,8 +117,8 @@ enum sl_err sl_provider_anthropic_whole(struct sl_provider_reader *reader,
 /* For the adapters: one delta to the sink, keeping the reader's counts. */
 enum sl_err sl_provider_emit(struct sl_provider_reader *reader,
                              const struct sl_delta *delta) SL_MUST_CHECK;
-/* Does this body ask the model to reason before it answers (reasoning_effort, thinking)? A model that
- * reasons without being asked cannot be told from here. */
+/* Does this body ask the model to reason before it answers (reasoning_effort, thinking)? A model
+ * that reasons without being asked cannot be told from here. */
 bool sl_provider_asks_reasoning(const json_t *body);
 /* The model's name, once. */
 enum sl_err sl_provider_emit_model(struct sl_provider_reader *reader,

@@ -55,7 +55,8 @@ static bool needs_restoring(const struct sl_request *req, bool is_cloud_entry)
 /* Can the answer be copied to the client as it was stored? Then it is not taken apart. */
 static bool is_served_as_stored(const struct sl_request *req, bool is_cloud_entry)
 {
-    return req->api->takes_held_answers && req->out == NULL && !needs_restoring(req, is_cloud_entry);
+    return req->api->takes_held_answers && req->out == NULL &&
+           !needs_restoring(req, is_cloud_entry);
 }
 
 static enum sl_err read_entry(struct sl_request *req, const struct sl_cache_entry *entry,

@@ -116,8 +116,8 @@ enum sl_step sl_stage_scrub(struct sl_request *req)
     req->scrub.vault = sl_vault_create();
     if (req->scrub.vault == NULL)
         return sl_request_fail(req, SL_ERR_MEMORY, NULL);
-    err = sl_pii_scrub(req->auth.route.pii_detector, req->parse.chat, req->scrub.vault,
-                                   &body, &req->scrub.report, &error);
+    err = sl_pii_scrub(req->auth.route.pii_detector, req->parse.chat, req->scrub.vault, &body,
+                       &req->scrub.report, &error);
     if (err != SL_OK) {
         SL_LOG_WARN("scrub", "request %s stays on the box: %s", req->id, error.message);
         req->decide.measured.egress = SL_EGRESS_FAILED;

@@ -206,7 +206,8 @@ static json_t *openai_usage(const struct answer *answer)
 
 static void write_openai_chunk(struct answer *answer, json_t *delta, const char *finish_reason)
 {
-    json_t *choice = json_pack("{s:i,s:o,s:o}", "index", answer->choice, "delta", delta, "finish_reason",
+    json_t *choice = json_pack("{s:i,s:o,s:o}", "index", answer->choice, "delta", delta,
+                               "finish_reason",
                                finish_reason != NULL ? json_string(finish_reason) : json_null());
     write_json_event(answer, "",
                      json_pack("{s:s,s:s,s:i,s:s,s:[o]}", "id", "chatcmpl-mock", "object",

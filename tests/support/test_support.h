@@ -38,8 +38,8 @@ const char *sl_test_scratch(void);
 char *sl_test_read_file(const char *path, size_t *len_out);
 
 /* From now on no write of the running test takes a file past `bytes`: what is longer is cut there,
- * and what starts behind fails, as on a full disk. SIZE_MAX ends it; until then assert nothing, since
- * Check writes down each assertion in a file of its own. */
+ * and what starts behind fails, as on a full disk. SIZE_MAX ends it; until then assert nothing,
+ * since Check writes down each assertion in a file of its own. */
 void sl_test_limit_files(size_t bytes);
 
 #endif

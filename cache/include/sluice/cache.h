@@ -67,8 +67,8 @@ struct sl_cache_config {
     uint32_t redis_timeout_ms; /* connect and each command */
 };
 
-/* Fills in the defaults: 256 MiB, 200,000 entries, 32 MiB front, similar on, 100,000 embeddings (memory is
- * taken as they come), no second level. */
+/* Fills in the defaults: 256 MiB, 200,000 entries, 32 MiB front, similar on, 100,000 embeddings
+ * (memory is taken as they come), no second level. */
 void sl_cache_config_init(struct sl_cache_config *config);
 
 /* Blocking (a few milliseconds, at most check_ms_max more). Strings are copied. A store that can't

@@ -65,8 +65,9 @@ struct sl_answer {
     struct sl_usage usage;
     char model[SL_MODEL_NAME_MAX]; /* what really answered */
     size_t text_bytes_max;         /* cap of each text */
-    struct sl_buf encoded;         /* the JSON form of an answer that was not taken apart (choice_count
-                                    * is 0 then): what the cache gives, see sl_answer_hold */
+    struct sl_buf encoded;         /* the JSON form of an answer that was not taken apart
+                                    * (choice_count is 0 then): what the cache gives, see
+                                    * sl_answer_hold */
 };
 
 enum sl_delta_kind {

@@ -122,8 +122,9 @@ struct sl_cloud_provider_config {
     size_t model_count;
 };
 
-/* Fills every field with the value that suits a public provider: 3 s connect, 10 s first token,
- * (45 s where reasoning is asked for), 15 s idle, 120 s total, 2 retries, breaker 5 failures and half of 30 s, HTTP/2, TLS 1.2. */
+/* Fills every field with the value that suits a public provider: 3 s connect, 10 s first token
+ * (45 s where reasoning is asked for), 15 s idle, 120 s total, 2 retries, breaker 5 failures and
+ * half of 30 s, HTTP/2, TLS 1.2. */
 void sl_cloud_provider_defaults(struct sl_cloud_provider_config *config);
 /* Checks what one provider alone can get wrong (name, URL, plaintext, both key sources, times of
  * 0, ratios out of range): SL_ERR_INVALID with `param` naming the member. Opens nothing. */

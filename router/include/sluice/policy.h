@@ -70,8 +70,8 @@ struct sl_route_local {
     double load_max;               /* 0: off; load of a minute per core */
     bool tools_allowed;            /* false: tools go to the cloud with unsupported_feature */
     bool structured_allowed;       /* true: response_format is answered by constrained decoding */
-    double prompt_score_min;       /* 0.25: below this P(right) after prefill (or below the threshold
-                                    * in force, where that is less) no token is made;
+    double prompt_score_min;       /* 0.25: below this P(right) after prefill (or below the
+                                    * threshold in force, where that is less) no token is made;
                                     * needs a calibration; 0: off */
     uint32_t repetition_max;       /* 4: a phrase this often in a row is a loop */
 };

@@ -37,8 +37,8 @@ struct sl_router_config {
     struct sl_cloud *cloud;               /* borrowed; NULL: no cloud */
     struct sl_policy_store *policies;     /* borrowed */
     struct sl_pii_ledger *ledger;         /* borrowed; NULL: none */
-    const char *shadow_rows_path;         /* borrowed: where shadow mode keeps rows for calibrate, the
-                                           * key beside it; NULL: nowhere */
+    const char *shadow_rows_path;         /* borrowed: where shadow mode keeps rows for calibrate,
+                                           * the key beside it; NULL: nowhere */
     struct sl_edge_stages edge;
     uint32_t workers;       /* 0: 8 */
     uint32_t queue_max;     /* requests waiting for a worker; 0: 256 */
