@@ -17,6 +17,8 @@
 
 extern const struct sl_panel sl_avx2_panels[SL_TYPE_COUNT];
 extern const struct sl_panel sl_avxvnni_panels[SL_TYPE_COUNT];
+extern const struct sl_packing sl_avx2_packings[SL_TYPE_COUNT];
+extern const struct sl_packing sl_avxvnni_packings[SL_TYPE_COUNT];
 /* What both have: tiles, and panels of float weights. */
 void sl_avx2_fill_tile(struct sl_activations *x, uint32_t idx);
 sl_panel_pack_fn sl_avx2_pack_f32, sl_avx2_pack_f16, sl_avx2_pack_bf16;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Batches in 256-bit registers: a panel of 32 rows of weights, interleaved, times tiles of
- * activations. Included by kernels_avx2_panel.c (maddubs) and kernels_avxvnni_panel.c (dpbusd),
- * which differ in how four products become one sum and share everything else.
+ * activations. Included by the files of AVX2 (maddubs, kernels_avx2_dot.h) and of AVX-VNNI (dpbusd,
+ * kernels_avxvnni_dot.h), which differ in how four products become one sum and share everything else.
  *
  * The layout is that of kernels_panel_halves.h, a register being eight rows. Why two registers of rows
  * by three tokens: six sums in integers, six in floats, and four registers for codes, a broadcast and a
@@ -19,9 +19,11 @@
 typedef __m256i panel_words;
 typedef super_fn panel_super_fn;
 #define PANEL_LANES 8
+#define TOKENS 3
 #include "kernels_panel_halves.h"
 
 #define OCTET_BYTES 32 /* four columns of eight rows: a register */
+#define TOKENS_MAX TILE_TOKENS /* that any loop takes at once: kernels_avx2_packed.h */
 
 INLINE256 int groups_of(struct form form)
 {
@@ -50,21 +52,27 @@ PANEL_INLINE void turn(__m256i r[8])
     }
 }
 
+/* 32 columns of eight rows to eight groups of four columns; `offset` is added to the codes. */
+INLINE256 void turn_codes(const __m256i rows[8], int offset, __m256i groups[8])
+{
+    const __m256i shift = _mm256_set1_epi8((char)offset);
+    UNROLLED for (int i = 0; i < 8; i++)
+        groups[i] = _mm256_add_epi8(rows[i], shift);
+    turn(groups);
+}
+
 /* Codes of 32 columns of eight rows into a step. */
 INLINE256 void store_codes(const __m256i rows[8], int offset, uint8_t *step)
 {
-    const __m256i shift = _mm256_set1_epi8((char)offset);
-    __m256i turned[8];
+    __m256i groups[8];
+    turn_codes(rows, offset, groups);
     UNROLLED for (int i = 0; i < 8; i++)
-        turned[i] = _mm256_add_epi8(rows[i], shift);
-    turn(turned);
-    UNROLLED for (int i = 0; i < 8; i++)
-        _mm256_store_si256((__m256i *)(step + i * GROUP_BYTES), turned[i]);
+        _mm256_store_si256((__m256i *)(step + i * GROUP_BYTES), groups[i]);
 }
 
 /* One block of eight rows, of which the first `rows` are there; the others weigh zero. */
 PANEL_INLINE void pack_block(plain_fn *unpack, struct form form, const uint8_t *weights,
-                          size_t row_bytes, uint32_t rows, uint8_t *step, uint8_t *lanes)
+                             size_t row_bytes, uint32_t rows, uint8_t *step, uint8_t *lanes)
 {
     float *numbers = (float *)(void *)lanes;
     __m256i codes[8];
@@ -101,7 +109,7 @@ INLINE256 void store_runs(__m256 first[8], __m256 second[8], struct form form, u
 
 /* One super-block of eight rows: eight steps. */
 PANEL_INLINE void pack_super_block(super_fn *unpack, struct form form, const uint8_t *weights,
-                                size_t row_bytes, uint32_t rows, uint8_t *step, uint8_t *lanes)
+                                   size_t row_bytes, uint32_t rows, uint8_t *step, uint8_t *lanes)
 {
     __m256i codes[8][8];
     __m256 scales[2][8], mins[2][8];
@@ -141,56 +149,69 @@ INLINE256 __m256i broadcast_four(const int8_t *q)
     return _mm256_set1_epi32(four);
 }
 
-/* sum (octet, token) = codes of a run times q (token, 32), without what their offset adds; offsets
- * (token) are -128 times the sums of q. The file that includes this one has it. */
-INLINE256 void multiply_codes(const uint8_t *codes, const int8_t *q, const int32_t *offsets,
-                              struct form form, int tokens, __m256i sum[2][TOKENS]);
+/* What a run of columns is scaled by: two octets of rows each. */
+struct factors {
+    __m256 scale[2], min[2];
+};
 
-/* The columns of one scale: 32, or the half of them that is a run. */
-INLINE256 void multiply_run(const uint8_t *codes, const float *lanes, const int8_t *q,
-                            const float *d, const int32_t *offsets, const float *sums,
-                            struct form form, int tokens, __m256 acc[2][TOKENS])
+/* Codes of a group of an octet, in a step of a panel or of weights rearranged at load. */
+INLINE256 __m256i group_codes(struct form form, const uint8_t *codes, int octet, int group);
+
+/* sum (octet, token) = codes of run `run` times q (token, 32), without what their offset adds; offsets
+ * (token) are -128 times the sums of q. kernels_avx2_dot.h or kernels_avxvnni_dot.h has it. */
+INLINE256 void multiply_codes(const uint8_t *codes, size_t run, const int8_t *q,
+                              const int32_t *offsets, struct form form, int tokens,
+                              __m256i sum[2][TOKENS_MAX]);
+
+/* The columns of one scale, 32 or the half of them that is a run, times the tokens of `tile` from
+ * `first` on. */
+INLINE256 void multiply_run(const uint8_t *codes, const struct factors *factors,
+                            const struct tile *tile, size_t block, size_t run, size_t first,
+                            struct form form, int tokens, __m256 acc[2][TOKENS_MAX])
 {
-    __m256i sum[2][TOKENS];
-    multiply_codes(codes, q, offsets, form, tokens, sum);
-    UNROLLED for (int octet = 0; octet < 2; octet++) {
-        const __m256 scale = _mm256_load_ps(lanes + 8 * octet);
-        UNROLLED for (int t = 0; t < tokens; t++)
-            acc[octet][t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[octet][t]),
-                                            _mm256_mul_ps(scale, _mm256_set1_ps(d[t])),
-                                            acc[octet][t]);
-        if (!form.has_min)
-            continue;
-        const __m256 min = _mm256_load_ps(lanes + runs_of(form) * HALF_ROWS + 8 * octet);
-        UNROLLED for (int t = 0; t < tokens; t++)
-            acc[octet][t] = _mm256_fmadd_ps(min, _mm256_set1_ps(sums[t]), acc[octet][t]);
-    }
+    const size_t at = (block * runs_of(form) + run) * TILE_TOKENS + first;
+    const float *d = tile->d + block * TILE_TOKENS + first;
+    const float *sums = (form.by_runs ? tile->run_sums : tile->sums) + at;
+    __m256i sum[2][TOKENS_MAX];
+    multiply_codes(codes, run, tile->q + (block * TILE_TOKENS + first) * SL_BLOCK,
+                   (form.by_runs ? tile->run_offsets : tile->offsets) + at, form, tokens, sum);
+    UNROLLED for (int octet = 0; octet < 2; octet++)
+        UNROLLED for (int t = 0; t < tokens; t++) {
+            acc[octet][t] =
+                _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[octet][t]),
+                                _mm256_mul_ps(factors->scale[octet], _mm256_set1_ps(d[t])),
+                                acc[octet][t]);
+            if (form.has_min)
+                acc[octet][t] = _mm256_fmadd_ps(factors->min[octet], _mm256_set1_ps(sums[t]),
+                                                acc[octet][t]);
+        }
 }
 
 /* All columns of a half times `tokens` tokens of a tile from `first` on. */
 INLINE256 void multiply_tile(const uint8_t *half, const struct tile *tile, size_t first,
-                             size_t blocks, struct form form, int tokens, __m256 acc[2][TOKENS])
+                             size_t blocks, struct form form, int tokens,
+                             __m256 acc[2][TOKENS_MAX])
 {
-    const size_t runs = runs_of(form), step_bytes = step_bytes_of(form);
-    const int32_t *offsets = form.by_runs ? tile->run_offsets : tile->offsets;
-    const float *sums = form.by_runs ? tile->run_sums : tile->sums;
     UNROLLED for (int t = 0; t < tokens; t++)
         acc[0][t] = acc[1][t] = _mm256_setzero_ps();
     for (size_t block = 0; block < blocks; block++) {
-        const uint8_t *step = half + block * step_bytes;
-        const float *lanes = (const float *)(step + CODES_BYTES);
-        UNROLLED for (size_t run = 0; run < runs; run++) {
-            const size_t at = (block * runs + run) * TILE_TOKENS + first;
-            multiply_run(step + run * 4 * GROUP_BYTES, lanes + run * HALF_ROWS,
-                         tile->q + (block * TILE_TOKENS + first) * SL_BLOCK + run * SL_SUB_BLOCK,
-                         tile->d + block * TILE_TOKENS + first, offsets + at, sums + at, form,
-                         tokens, acc);
+        const uint8_t *step = half + block * step_bytes_of(form);
+        UNROLLED for (size_t run = 0; run < runs_of(form); run++) {
+            const float *scales = (const float *)(step + CODES_BYTES) + run * HALF_ROWS;
+            const float *mins = scales + runs_of(form) * HALF_ROWS;
+            struct factors factors = {
+                .scale = {_mm256_load_ps(scales), _mm256_load_ps(scales + 8)}};
+            if (form.has_min) {
+                factors.min[0] = _mm256_load_ps(mins);
+                factors.min[1] = _mm256_load_ps(mins + 8);
+            }
+            multiply_run(step, &factors, tile, block, run, first, form, tokens, acc);
         }
     }
 }
 
 /* The sums of `tokens` tokens to their places in y, as many rows as there are. */
-INLINE256 void store_sums(__m256 acc[2][TOKENS], int tokens, uint32_t rows, float *y,
+INLINE256 void store_sums(__m256 acc[2][TOKENS_MAX], int tokens, uint32_t rows, float *y,
                           size_t y_stride)
 {
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
@@ -204,11 +225,11 @@ INLINE256 void store_sums(__m256 acc[2][TOKENS], int tokens, uint32_t rows, floa
 
 /* One half and up to TOKENS tokens from `token` on. */
 PANEL_INLINE void multiply_part(const uint8_t *half, uint32_t rows, const struct sl_activations *x,
-                             size_t token, struct form form, int tokens, float *y,
-                             size_t y_stride)
+                                size_t token, struct form form, int tokens, float *y,
+                                size_t y_stride)
 {
     const struct tile tile = tile_at(x, token / TILE_TOKENS);
-    __m256 acc[2][TOKENS];
+    __m256 acc[2][TOKENS_MAX];
     multiply_tile(half, &tile, token % TILE_TOKENS, x->cols / SL_BLOCK, form, tokens, acc);
     store_sums(acc, tokens, rows, y + token * y_stride, y_stride);
 }

@@ -87,6 +87,7 @@ struct sl_matmul_kernels {
     /* (SL_TYPE_COUNT), NULL: none here; bytes NULL: this type stays as stored. Every type of it has
      * a panel form as well. */
     const struct sl_packing *packings;
+    uint32_t packed_tokens_max; /* that meet them as they lie; 0: SL_PACKED_TOKENS_MAX */
     /* Fills tile `idx` from its quantized tokens; needed before panels of quantized weights. */
     void (*fill_tile)(struct sl_activations *activations, uint32_t idx);
 };

@@ -18,6 +18,7 @@
 typedef int32x4_t panel_words;
 typedef sl_codes_fn panel_super_fn;
 #define PANEL_LANES 4
+#define TOKENS 3
 #include "kernels_panel_halves.h"
 
 #define FLOAT_TOKENS TOKENS

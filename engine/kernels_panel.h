@@ -21,7 +21,9 @@ struct form {
     bool by_runs; /* a scale for each 16 columns */
     bool has_min;
     int offset;   /* added to the signed codes of the file: a power of two, or 0 */
-    int depth;    /* products of neighbouring groups that fit a sum of 16 bits; kernels_avx2_panel.c */
+    int depth;    /* products of neighbouring groups that fit a sum of 16 bits; kernels_avx2_dot.h */
+    uint8_t bits; /* of a code; 0: a byte each, as panels have them */
+    bool is_iq4;  /* codes are indices into sl_iq4_values */
 };
 
 PANEL_INLINE size_t runs_of(struct form form)

@@ -37,19 +37,17 @@ PANEL_INLINE void multiply_float_part(const float *half, uint32_t rows, const fl
                                       size_t x_stride, size_t cols, int tokens, float *y,
                                       size_t y_stride);
 
-/* FLOAT_TOKENS at once, then one by one. */
 PANEL_INLINE void multiply_floats(const float *half, uint32_t rows, const struct sl_activations *x,
                                   float *y, size_t y_stride)
 {
-    for (uint32_t first = 0; first < rows; first += HALF_ROWS, half += HALF_ROWS * (size_t)x->cols) {
-        size_t token = 0;
-        for (; token + FLOAT_TOKENS <= x->tokens; token += FLOAT_TOKENS)
-            multiply_float_part(half, rows - first, x->x + token * x->x_stride, x->x_stride,
-                                x->cols, FLOAT_TOKENS, y + token * y_stride + first, y_stride);
-        for (; token < x->tokens; token++)
-            multiply_float_part(half, rows - first, x->x + token * x->x_stride, x->x_stride,
-                                x->cols, 1, y + token * y_stride + first, y_stride);
-    }
+    for (uint32_t first = 0; first < rows; first += HALF_ROWS, half += HALF_ROWS * (size_t)x->cols)
+        for (size_t token = 0; token < x->tokens; token += FLOAT_TOKENS) {
+#define PART(count)                                                                                \
+    multiply_float_part(half, rows - first, x->x + token * x->x_stride, x->x_stride, x->cols,      \
+                        count, y + token * y_stride + first, y_stride)
+            WITH_TOKENS(x->tokens - token, FLOAT_TOKENS, PART);
+#undef PART
+        }
 }
 
 #define PANEL_PACK_FLOAT(name, type)                                                               \

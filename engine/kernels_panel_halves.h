@@ -14,26 +14,43 @@
  * sums of rows stay in their lanes to the end.
  *
  * A CPU's file includes this after it has named its registers:
+ *   TOKENS               of a tile that meet a half together
  *   panel_words          a register of words, of which PANEL_LANES make a square to turn
  *   panel_super_fn       unpacks a super-block
  *   turn                 turns that square
  *   pack_block, pack_super_block   blocks of PANEL_LANES rows, those that are missing weighing zero
  *   widen_row            PANEL_LANES weights of a row as floats, zero past the last column
  *   multiply_part, multiply_float_part   a half and up to TOKENS or FLOAT_TOKENS tokens
- * The first two are types, the rest is declared here and defined there.
+ * The first three are types and numbers, the rest is declared here and defined there.
  */
 #ifndef SLUICE_ENGINE_KERNELS_PANEL_HALVES_H
 #define SLUICE_ENGINE_KERNELS_PANEL_HALVES_H
 
 #include "kernels_panel.h"
 
-#define TOKENS 3                    /* of a tile that meet a half together */
 #define HALF_ROWS 16
 #define CODES_BYTES (HALF_ROWS * SL_BLOCK)
 #define GROUP_BYTES (HALF_ROWS * 4) /* four columns of a half */
 #define LANES_BYTES (HALF_ROWS * sizeof(float))
 
 _Static_assert(TILE_TOKENS % TOKENS == 0, "tiles are cut in whole parts");
+
+/* multiply(..., count) with `count` as a constant, for the up to `most` tokens that are left. */
+#define WITH_TOKENS(left, most, multiply)                                                          \
+    do {                                                                                           \
+        if ((left) >= (most))                                                                      \
+            multiply(most);                                                                        \
+        else if ((most) > 5 && (left) == 5)                                                        \
+            multiply(5);                                                                           \
+        else if ((most) > 4 && (left) == 4)                                                        \
+            multiply(4);                                                                           \
+        else if ((most) > 3 && (left) == 3)                                                        \
+            multiply(3);                                                                           \
+        else if ((left) == 2)                                                                      \
+            multiply(2);                                                                           \
+        else                                                                                       \
+            multiply(1);                                                                           \
+    } while (0)
 
 PANEL_INLINE size_t step_bytes_of(struct form form)
 {
@@ -90,15 +107,12 @@ PANEL_INLINE void multiply_all(const uint8_t *panel, uint32_t rows, const struct
                                struct form form, float *y, size_t y_stride)
 {
     const size_t half_bytes = x->cols / SL_BLOCK * step_bytes_of(form);
-    for (uint32_t first = 0; first < rows; first += HALF_ROWS, panel += half_bytes) {
-        size_t token = 0;
-        for (; token + TOKENS <= x->tokens; token += TOKENS)
-            multiply_part(panel, rows - first, x, token, form, TOKENS, y + first, y_stride);
-        if (x->tokens - token == 2)
-            multiply_part(panel, rows - first, x, token, form, 2, y + first, y_stride);
-        else if (x->tokens - token == 1)
-            multiply_part(panel, rows - first, x, token, form, 1, y + first, y_stride);
-    }
+    for (uint32_t first = 0; first < rows; first += HALF_ROWS, panel += half_bytes)
+        for (size_t token = 0; token < x->tokens; token += TOKENS) {
+#define PART(count) multiply_part(panel, rows - first, x, token, form, count, y + first, y_stride)
+            WITH_TOKENS(x->tokens - token, TOKENS, PART);
+#undef PART
+        }
 }
 
 #endif

@@ -10,12 +10,12 @@ set(ENGINE_WEIGHTS_SOURCES
 # these loops are what it is for.
 set(simd_options -ffp-contract=fast -fno-lto $<$<CONFIG:Release>:-O3>)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
-  list(APPEND ENGINE_WEIGHTS_SOURCES kernels_avx2.c kernels_avx2_panel.c
-    kernels_avxvnni_panel.c kernels_avx512.c kernels_avx512_packed.c
+  list(APPEND ENGINE_WEIGHTS_SOURCES kernels_avx2.c kernels_avx2_packed.c kernels_avx2_panel.c
+    kernels_avxvnni_packed.c kernels_avxvnni_panel.c kernels_avx512.c kernels_avx512_packed.c
     kernels_avx512_panel.c kernels_avx512bf16.c)
-  set_source_files_properties(kernels_avx2.c kernels_avx2_panel.c PROPERTIES
+  set_source_files_properties(kernels_avx2.c kernels_avx2_packed.c kernels_avx2_panel.c PROPERTIES
     COMPILE_OPTIONS "-mavx2;-mfma;-mf16c;${simd_options}")
-  set_source_files_properties(kernels_avxvnni_panel.c PROPERTIES
+  set_source_files_properties(kernels_avxvnni_packed.c kernels_avxvnni_panel.c PROPERTIES
     COMPILE_OPTIONS "-mavx2;-mfma;-mf16c;-mavxvnni;${simd_options}")
   set(avx512_options -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mfma -mf16c
     -mprefer-vector-width=512 ${simd_options})

@@ -4,7 +4,7 @@
 # Sluice beside other engines on the same models, same threads, same machine, one run.
 #
 #   tests/bench/engine/compare.sh [-b BUILD] [-t "1 2"] [-r ROUNDS] [-m "MODEL-TYPE ..."] \
-#       'llama.cpp=/path/to/llama-bench' 'ik=/path/to/llama-bench -rtr 1'
+#       [-k KERNELS] [-x PREFIX] 'llama.cpp=/path/to/llama-bench' 'ik=/path/to/llama-bench -rtr 1'
 #
 # Each peer is NAME=PROGRAM and its options. The models (random weights of published shapes) are made
 # once and kept in BUILD/bench-models. Engines take turns, model by model; a figure is the best of
@@ -12,17 +12,24 @@
 # as a share of what memory allows (bytes of the file a token, measured bandwidth at as many threads)
 # and prompt processing as a share of the int8 peak (two operations a weight a token, measured on one
 # core, times the threads; attention is not counted as work). About 6 minutes on two quiet cores.
+#
+# -k: what Sluice runs with (SLUICE_KERNELS), to see what users of a CPU without AVX-512 see; give it
+# peers that were built for the same (llama.cpp: -DGGML_NATIVE=OFF -DGGML_AVX2=ON ...). -x: a command
+# that all engines are started by, such as "chrt -r 1 taskset -c 1" on a machine that is shared.
+# shellcheck disable=SC2086 # options of PREFIX and of a peer are words
 set -eu
 
-build=build/release threads="1 2" rounds=2
+build=build/release threads="1 2" rounds=2 kernels='' prefix=''
 models="135m-Q8_0 135m-Q4_0 135m-Q4_K_M 360m-Q8_0 360m-Q4_0 360m-Q4_K_M 0.5b-Q8_0 0.5b-Q4_0 0.5b-Q4_K_M"
-while getopts b:t:r:m: option; do
+while getopts b:t:r:m:k:x: option; do
     case $option in
     b) build=$OPTARG ;;
     t) threads=$OPTARG ;;
     r) rounds=$OPTARG ;;
     m) models=$OPTARG ;;
-    *) sed -n '3,16s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    k) kernels=$OPTARG ;;
+    x) prefix=$OPTARG ;;
+    *) sed -n '3,20s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
     esac
 done
 shift $((OPTIND - 1))
@@ -41,13 +48,12 @@ trap 'rm -f "$rows"' EXIT
 
 # Writes "MODEL THREADS ENGINE PROMPT GENERATION" lines.
 run_sluice() { # MODEL THREADS
-    "$programs/bench_generate" "$folder/$1.gguf" 512 64 1 "$2" |
+    SLUICE_KERNELS=$kernels $prefix "$programs/bench_generate" "$folder/$1.gguf" 512 64 1 "$2" |
         awk -v model="$1" '/threads: prompt/ { print model, $1, "sluice", $5, $9 }'
 }
 
 run_peer() { # MODEL THREADS NAME COMMAND
-    # shellcheck disable=SC2086 # the command's options are words
-    $4 -m "$folder/$1.gguf" -p 512 -n 64 -t "$2" -r 1 -o csv 2>/dev/null |
+    $prefix $4 -m "$folder/$1.gguf" -p 512 -n 64 -t "$2" -r 1 -o csv 2>/dev/null |
         awk -v model="$1" -v threads="$2" -v name="$3" '
             /avg_ts/ { n = split($0, names, ","); for (i = 1; i <= n; i++) at[names[i]] = i; next }
             !("avg_ts" in at) { next } # what some print before the table
@@ -65,7 +71,7 @@ for model in $models; do
 done
 for count in $threads; do
     # No type has this name: only the machine is measured.
-    "$programs/bench_kernels" "$count" none | head -n 1 |
+    $prefix "$programs/bench_kernels" "$count" none | head -n 1 |
         sed 's/.*, \([0-9]*\) threads; memory \([0-9.]*\) GB.* int8 \([0-9]*\) .*/machine \1 \2 \3/' \
         >> "$rows"
 done
