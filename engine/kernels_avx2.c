@@ -211,6 +211,9 @@ static void tail_bf16(const void *row, float *out, size_t n)
  * Four tokens of Q8_0 take 1.5 times as long by panels without VNNI, and the same time with it. */
 #define PANEL_TOKENS_MIN 5
 #define PANEL_TOKENS_MIN_VNNI 4
+/* Float rows need no unpacking, and 8 tokens by panels take 1.8 times as long; the same from 16 on for
+ * F32 and from 24 on for F16. */
+#define FLOAT_PANEL_TOKENS_MIN 20
 /* Up to how many tokens meet rearranged weights as they lie. Expanding them first pays from 16 to 24 on
  * for Q4_0 and Q8_0, from 10 to 14 on for Q4_K and Q5_K. */
 #define PACKED_TOKENS_MAX 12
@@ -224,7 +227,8 @@ ROWS_QUANTIZED
 #define MATMUL(its_panels, tokens_min, its_packings)                                               \
     {                                                                                              \
         .quantize = vector_quantize, .rows = ROWS_TABLE, .panels = its_panels,                     \
-        .panel_tokens_min = tokens_min, .packings = its_packings,                                  \
+        .panel_tokens_min = tokens_min, .float_panel_tokens_min = FLOAT_PANEL_TOKENS_MIN,          \
+        .packings = its_packings,                                                                  \
         .packed_tokens_max = PACKED_TOKENS_MAX, .fill_tile = sl_avx2_fill_tile,                    \
     }
 

@@ -84,6 +84,7 @@ struct sl_matmul_kernels {
     sl_rows_fn *rows[SL_TYPE_COUNT];
     const struct sl_panel *panels; /* (SL_TYPE_COUNT), NULL: no panel forms here */
     uint32_t panel_tokens_min;     /* from how many tokens on a panel pays */
+    uint32_t float_panel_tokens_min; /* likewise for float weights; 0: as for the others */
     /* (SL_TYPE_COUNT), NULL: none here; bytes NULL: this type stays as stored. Every type of it has
      * a panel form as well. */
     const struct sl_packing *packings;

@@ -189,10 +189,14 @@ static bool scales_runs(enum sl_tensor_type type)
     return type == SL_TYPE_Q2_K || type == SL_TYPE_Q3_K || type == SL_TYPE_Q6_K;
 }
 
-/* Whether products of this many tokens go through panels. */
-static bool uses_panels(const struct sl_matmul_kernels *kernels, uint32_t tokens)
+/* Whether products of this many tokens with weights as stored go through panels. */
+static bool uses_panels(const struct sl_matmul_kernels *kernels, enum sl_tensor_type type,
+                        uint32_t tokens)
 {
-    return kernels->panels != NULL && tokens >= kernels->panel_tokens_min;
+    const bool has_own_min =
+        !sl_type_traits(type)->is_quantized && kernels->float_panel_tokens_min != 0;
+    return kernels->panels != NULL && kernels->panels[type].pack != NULL &&
+           tokens >= (has_own_min ? kernels->float_panel_tokens_min : kernels->panel_tokens_min);
 }
 
 /* Tiles [begin, end) of tokens. */
@@ -281,10 +285,7 @@ static void multiply_groups(const struct product *product, const struct sl_matmu
         multiply_packed(product, job, begin, end, worker);
         return;
     }
-    const struct sl_panel *panel = uses_panels(product->kernels, product->x.tokens)
-                                       ? &product->kernels->panels[matrix->type]
-                                       : NULL;
-    const bool uses_panel = panel != NULL && panel->pack != NULL;
+    const bool uses_panel = uses_panels(product->kernels, matrix->type, product->x.tokens);
     const uint32_t rows_end =
         end * SL_PANEL_ROWS < matrix->rows ? end * SL_PANEL_ROWS : matrix->rows;
     uint32_t first = begin * SL_PANEL_ROWS;
@@ -300,6 +301,7 @@ static void multiply_groups(const struct product *product, const struct sl_matmu
             multiply_rows(product, job, first, rows);
             continue;
         }
+        const struct sl_panel *panel = &product->kernels->panels[matrix->type];
         panel->pack(matrix->data + first * matrix->row_bytes, matrix->row_bytes, rows,
                     matrix->cols, scratch);
         prefetch_rows(matrix, first + SL_PANEL_ROWS);
@@ -340,7 +342,6 @@ void sl_matmul_jobs(struct sl_pool *pool, const struct sl_matmul_job *jobs, uint
               .sums = (float *)(base + layout.sums),
               .offsets = (int32_t *)(base + layout.offsets), .tiles = base + layout.tiles,
               .tile_bytes = layout.tile_bytes},
-        .reads_tiles = uses_panels(sl_kernels()->matmul, tokens),
         .panels = base + layout.panels,
         .panel_bytes = layout.panel_bytes,
     };
@@ -350,7 +351,8 @@ void sl_matmul_jobs(struct sl_pool *pool, const struct sl_matmul_job *jobs, uint
         assert(jobs[i].matrix->cols == cols);
         groups += panels_of(jobs[i].matrix);
         is_quantized |= sl_type_traits(jobs[i].matrix->type)->is_quantized;
-        product.reads_tiles |= packing_in(product.kernels, jobs[i].matrix) != NULL;
+        product.reads_tiles |= packing_in(product.kernels, jobs[i].matrix) != NULL ||
+                               uses_panels(product.kernels, jobs[i].matrix->type, tokens);
         product.x.by_runs |= scales_runs(jobs[i].matrix->type);
     }
     if (is_quantized)
