@@ -168,6 +168,10 @@ struct sl_kernels {
     void (*softcap)(float *out, const float *x, float cap, size_t n);
     /* In place: x = exp(x - max) / sum; n > 0. */
     void (*softmax)(float *x, size_t n);
+    /* n > 0. */
+    float (*largest)(const float *x, size_t n);
+    /* Sum of exp((x - max) * scale), for x <= max and scale > 0. */
+    float (*exp_sum)(const float *x, size_t n, float max, float scale);
     /* *max, then sum of e = exp(x - max), and sum of e * (x - max): log-probability of token i is
      * x[i] - max - log(sum), entropy is log(sum) - weighted / sum. n > 0. */
     void (*softmax_moments)(const float *x, size_t n, float *max, float *sum, float *weighted);

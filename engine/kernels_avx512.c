@@ -456,23 +456,19 @@ static const struct sl_matmul_kernels matmul = {
     .panel_tokens_min = 5, /* rows in tiles of four read the weights again for each tile */
 };
 
-/* What both tables have. */
-#define COMMON_KERNELS                                                                             \
-    .dot = vector_dot, .add = vector_add, .mul = vector_mul, .scale = vector_scale, .rms_norm =    \
-    vector_rms_norm, .layer_norm = vector_layer_norm, .silu_mul = vector_silu_mul, .gelu_mul =     \
-    vector_gelu_mul, .softcap = vector_softcap, .softmax = vector_softmax, .softmax_moments =      \
-    vector_softmax_moments, .rope = rope, .f32_to_f16 = vector_f32_to_f16, .f16_to_f32 =           \
-    vector_f16_to_f32, .f32_to_q8_0 = vector_f32_to_q8_0, .matmul = &matmul
-
 const struct sl_kernels sl_kernels_avx512 = {
+    VECTOR_ROW_KERNELS,
     .name = "avx512",
+    .rope = rope,
     .attend = vector_attend,
-    COMMON_KERNELS,
+    .matmul = &matmul,
 };
 
 const struct sl_kernels sl_kernels_avx512bf16 = {
+    VECTOR_ROW_KERNELS,
     .name = "avx512bf16",
+    .rope = rope,
     .attend_begin = sl_avx512bf16_attend_begin,
     .attend = sl_avx512bf16_attend,
-    COMMON_KERNELS,
+    .matmul = &matmul,
 };

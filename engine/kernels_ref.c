@@ -95,6 +95,14 @@ static float max_of(const float *x, size_t n)
     return max;
 }
 
+static float ref_exp_sum(const float *x, size_t n, float max, float scale)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += exp((double)((x[i] - max) * scale));
+    return (float)sum;
+}
+
 static void ref_softmax(float *x, size_t n)
 {
     const float max = max_of(x, n);
@@ -314,6 +322,8 @@ const struct sl_kernels sl_kernels_ref = {
     .silu_mul = ref_silu_mul,
     .gelu_mul = ref_gelu_mul,
     .softcap = ref_softcap,
+    .largest = max_of,
+    .exp_sum = ref_exp_sum,
     .softmax = ref_softmax,
     .softmax_moments = ref_softmax_moments,
     .rope = sl_ref_rope,

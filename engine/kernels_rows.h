@@ -51,12 +51,8 @@
 
 #define VECTOR_KERNELS(its_name, its_matmul)                                                       \
     {                                                                                              \
-        .name = its_name, .dot = vector_dot, .add = vector_add, .mul = vector_mul,                 \
-        .scale = vector_scale, .rms_norm = vector_rms_norm, .layer_norm = vector_layer_norm,       \
-        .silu_mul = vector_silu_mul, .gelu_mul = vector_gelu_mul, .softcap = vector_softcap,       \
-        .softmax = vector_softmax, .softmax_moments = vector_softmax_moments,                      \
-        .rope = sl_ref_rope, .f32_to_f16 = vector_f32_to_f16, .f16_to_f32 = vector_f16_to_f32,     \
-        .f32_to_q8_0 = vector_f32_to_q8_0, .attend = vector_attend, .matmul = its_matmul,          \
+        .name = its_name, VECTOR_ROW_KERNELS, .rope = sl_ref_rope, .attend = vector_attend,        \
+        .matmul = its_matmul,                                                                      \
     }
 
 #endif

@@ -214,7 +214,7 @@ static void vector_softcap(float *out, const float *x, float cap, size_t n)
     ROW_LOOP(out, n, x, x, cap * vf_tanh(a * inverse));
 }
 
-static float row_largest(const float *x, size_t n)
+static float vector_largest(const float *x, size_t n)
 {
     vf largest = vf_set(-INFINITY);
     size_t i = 0;
@@ -225,9 +225,20 @@ static float row_largest(const float *x, size_t n)
     return vf_largest(largest);
 }
 
+static float vector_exp_sum(const float *x, size_t n, float max, float scale)
+{
+    vf sum = {0};
+    size_t i = 0;
+    for (; i + VF_LANES <= n; i += VF_LANES)
+        sum += vf_exp((vf_load(x + i) - max) * scale);
+    if (i < n)
+        sum += vf_exp((vf_load_some(x + i, n - i, -INFINITY) - max) * scale);
+    return vf_sum(sum);
+}
+
 static void vector_softmax(float *x, size_t n)
 {
-    const float largest = row_largest(x, n);
+    const float largest = vector_largest(x, n);
     ROW_LOOP(x, n, x, x, vf_exp(a - largest));
     vector_scale(x, x, 1.0f / row_sum(x, n), n);
 }
@@ -235,7 +246,7 @@ static void vector_softmax(float *x, size_t n)
 static void vector_softmax_moments(const float *x, size_t n, float *max, float *sum,
                                    float *weighted)
 {
-    const float largest = row_largest(x, n);
+    const float largest = vector_largest(x, n);
     vf total = {0}, moment = {0};
     for (size_t i = 0; i < n; i += VF_LANES) {
         const vf value = i + VF_LANES <= n ? vf_load(x + i) : vf_load_some(x + i, n - i, -INFINITY);
@@ -336,5 +347,14 @@ static void vector_quantize(struct sl_activations *activations, uint32_t token)
     memset(offsets + 2 * blocks, 0, 2 * (activations->d_stride - blocks) * sizeof *offsets);
 }
 #endif
+
+/* The functions above, as fields of a table. */
+#define VECTOR_ROW_KERNELS                                                                         \
+    .dot = vector_dot, .add = vector_add, .mul = vector_mul, .scale = vector_scale,                \
+    .rms_norm = vector_rms_norm, .layer_norm = vector_layer_norm,                                  \
+    .silu_mul = vector_silu_mul, .gelu_mul = vector_gelu_mul, .softcap = vector_softcap,           \
+    .largest = vector_largest, .exp_sum = vector_exp_sum, .softmax = vector_softmax,               \
+    .softmax_moments = vector_softmax_moments, .f32_to_f16 = vector_f32_to_f16,                    \
+    .f16_to_f32 = vector_f16_to_f32, .f32_to_q8_0 = vector_f32_to_q8_0
 
 #endif

@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Owns: statistics of logits and the choice of a token.
- * Leaves to others: the mask of a constraint (constrain.c), stop strings (scheduler).
+ * Leaves to others: top-k, top-p and min-p (sampler_cut.c), the mask of a constraint (constrain.c), stop
+ * strings (scheduler).
  *
- * A vocabulary has 50,000 to 250,000 entries and there is a choice a token, so every pass is linear
- * and the exponential is a polynomial over a block of numbers that the compiler can turn into
- * vector instructions. Top-k and top-p never sort the vocabulary: a histogram over the distance to
- * the best logit finds the few that can matter, and only those are sorted. The result is exact: the
- * histogram only bounds the set.
+ * A vocabulary has 50,000 to 250,000 entries and there is a choice a token, so every pass is linear,
+ * and what passes over all of it is a kernel.
  *
- * Threads: the scheduler's. Allocates at create only (libc's qsort may allocate, so the sort is
- * ours).
+ * Threads: the scheduler's. Allocates at create only.
  */
 #include "sampler.h"
 
 #include "kernels.h"
+#include "sampler_cut.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -22,84 +20,15 @@
 
 /* Numbers a block: small enough for the stack and the L1 cache, large enough to amortise. */
 #define BLOCK 512
-#define LANES 16
-/* Histogram over (best - logit) / temperature: 1/16 nat a bucket, 32 nats in all; e^-32 times any
- * vocabulary is below float's resolution, the last bucket takes the rest. */
-#define BUCKETS 512
-#define BUCKETS_PER_NAT 16.0f
-
-struct candidate {
-    float distance; /* (logit - best) / temperature, at most 0 */
-    int32_t token;
-};
-
 struct sl_sampler {
     uint32_t vocab_size;
     uint32_t stamp_now;
     float *edited;                /* (vocab) */
     uint32_t *stamps;             /* (vocab): == stamp_now where the token was seen in this step */
     uint32_t *counts;             /* (vocab): how often in the answer, valid where stamped */
-    struct candidate *candidates; /* (vocab), touched only as far as used */
+    struct sl_cut *cut;
     double *block_sums;           /* (vocab / BLOCK + 1) */
-    uint32_t bucket_count[BUCKETS];
-    double bucket_mass[BUCKETS];
 };
-
-/* e^x for x <= 0, relative error below 3e-7; anything under -87 counts as -87 (1e-38). Cody-Waite
- * reduction and a degree-6 polynomial, branch-free so that loops over it vectorise. */
-static inline float exp_nonpositive(float x)
-{
-    const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
-    x = x > -87.0f ? x : -87.0f;     /* NaN too */
-    float n = (x * 1.44269504f + magic) - magic;
-    float r = x - n * 0.693359375f + n * 2.12194440e-4f;
-    float p = 1.0f / 720.0f;
-    p = p * r + 1.0f / 120.0f;
-    p = p * r + 1.0f / 24.0f;
-    p = p * r + 1.0f / 6.0f;
-    p = p * r + 0.5f;
-    p = p * r + 1.0f;
-    p = p * r + 1.0f;
-    union {
-        int32_t i;
-        float f;
-    } scale = {.i = ((int32_t)n + 127) << 23};
-    return p * scale.f;
-}
-
-/* Sum of e^((x - best) * scale) over a block. */
-static double block_exp_sum(const float *logits, size_t count, float best, float scale)
-{
-    float sums[LANES] = {0};
-    size_t idx = 0;
-    for (; idx + LANES <= count; idx += LANES)
-        for (size_t lane = 0; lane < LANES; lane++)
-            sums[lane] += exp_nonpositive((logits[idx + lane] - best) * scale);
-    double sum = 0;
-    for (; idx < count; idx++)
-        sum += (double)exp_nonpositive((logits[idx] - best) * scale);
-    for (size_t lane = 0; lane < LANES; lane++)
-        sum += (double)sums[lane];
-    return sum;
-}
-
-/* Largest value of a block, in lanes so that the loop vectorises. */
-static float block_max(const float *values, size_t count)
-{
-    float best[LANES];
-    for (size_t lane = 0; lane < LANES; lane++)
-        best[lane] = -INFINITY;
-    size_t idx = 0;
-    for (; idx + LANES <= count; idx += LANES)
-        for (size_t lane = 0; lane < LANES; lane++)
-            best[lane] = values[idx + lane] > best[lane] ? values[idx + lane] : best[lane];
-    float result = -INFINITY;
-    for (; idx < count; idx++)
-        result = values[idx] > result ? values[idx] : result;
-    for (size_t lane = 0; lane < LANES; lane++)
-        result = best[lane] > result ? best[lane] : result;
-    return result;
-}
 
 /* Best and second best; a block is searched one by one only where it beats the second best. */
 static void find_best_two(const float *logits, uint32_t vocab_size, struct sl_logit_summary *out)
@@ -109,7 +38,7 @@ static void find_best_two(const float *logits, uint32_t vocab_size, struct sl_lo
     out->second_logit = -INFINITY;
     for (size_t begin = 0; begin < vocab_size; begin += BLOCK) {
         size_t count = vocab_size - begin < BLOCK ? vocab_size - begin : BLOCK;
-        if (!(block_max(logits + begin, count) > out->second_logit))
+        if (!(sl_kernels()->largest(logits + begin, count) > out->second_logit))
             continue;
         for (size_t idx = begin; idx < begin + count; idx++) {
             if (logits[idx] > out->best_logit) {
@@ -160,7 +89,8 @@ void sl_logit_alternatives(const float *logits, uint32_t vocab_size, float log_s
     uint32_t filled = 0;
     for (size_t begin = 0; begin < vocab_size; begin += BLOCK) {
         size_t len = vocab_size - begin < BLOCK ? vocab_size - begin : BLOCK;
-        if (filled == count && !(block_max(logits + begin, len) > out[count - 1].logprob))
+        if (filled == count &&
+            !(sl_kernels()->largest(logits + begin, len) > out[count - 1].logprob))
             continue;
         for (size_t idx = begin; idx < begin + len; idx++) {
             if (filled == count && !(logits[idx] > out[count - 1].logprob))
@@ -186,10 +116,10 @@ struct sl_sampler *sl_sampler_create(uint32_t vocab_size)
     sampler->edited = malloc(vocab_size * sizeof *sampler->edited);
     sampler->stamps = calloc(vocab_size, sizeof *sampler->stamps);
     sampler->counts = malloc(vocab_size * sizeof *sampler->counts);
-    sampler->candidates = malloc(vocab_size * sizeof *sampler->candidates);
+    sampler->cut = sl_cut_create(vocab_size);
     sampler->block_sums = malloc((vocab_size / BLOCK + 1) * sizeof *sampler->block_sums);
     if (sampler->edited == NULL || sampler->stamps == NULL || sampler->counts == NULL ||
-        sampler->candidates == NULL || sampler->block_sums == NULL) {
+        sampler->cut == NULL || sampler->block_sums == NULL) {
         sl_sampler_free(sampler);
         return NULL;
     }
@@ -203,7 +133,7 @@ void sl_sampler_free(struct sl_sampler *sampler)
     free(sampler->edited);
     free(sampler->stamps);
     free(sampler->counts);
-    free(sampler->candidates);
+    sl_cut_free(sampler->cut);
     free(sampler->block_sums);
     free(sampler);
 }
@@ -320,7 +250,8 @@ static int32_t draw_from_all(struct sl_sampler *sampler, const float *logits, fl
     size_t blocks = 0;
     for (size_t begin = 0; begin < sampler->vocab_size; begin += BLOCK, blocks++) {
         size_t count = sampler->vocab_size - begin < BLOCK ? sampler->vocab_size - begin : BLOCK;
-        sampler->block_sums[blocks] = block_exp_sum(logits + begin, count, best_logit, scale);
+        sampler->block_sums[blocks] =
+            (double)sl_kernels()->exp_sum(logits + begin, count, best_logit, scale);
         total += sampler->block_sums[blocks];
     }
     double left = uniform * total;
@@ -333,131 +264,29 @@ static int32_t draw_from_all(struct sl_sampler *sampler, const float *logits, fl
         if (logits[idx] == -INFINITY)
             continue;
         chosen = (int32_t)idx;
-        left -= (double)exp_nonpositive((logits[idx] - best_logit) * scale);
+        left -= (double)sl_exp_nonpositive((logits[idx] - best_logit) * scale);
         if (left < 0)
             break;
     }
     return chosen;
 }
 
-static bool candidate_before(const struct candidate *a, const struct candidate *b)
+/* Draws from those that the cuts leave. */
+static int32_t draw_from_some(struct sl_sampler *sampler, const float *logits, float best_logit,
+                              const struct sl_cut_rules *rules, double uniform)
 {
-    return a->distance > b->distance || (a->distance == b->distance && a->token < b->token);
-}
-
-static void sift_down(struct candidate *heap, size_t root, size_t count)
-{
-    for (;;) {
-        size_t child = 2 * root + 1;
-        if (child >= count)
-            return;
-        if (child + 1 < count && candidate_before(&heap[child], &heap[child + 1]))
-            child++;
-        if (!candidate_before(&heap[root], &heap[child]))
-            return;
-        struct candidate swap = heap[root];
-        heap[root] = heap[child];
-        heap[child] = swap;
-        root = child;
-    }
-}
-
-/* Heap sort, best first. */
-static void sort_candidates(struct candidate *candidates, size_t count)
-{
-    for (size_t root = count / 2; root-- > 0;)
-        sift_down(candidates, root, count);
-    for (size_t end = count; end > 1; end--) {
-        struct candidate swap = candidates[0];
-        candidates[0] = candidates[end - 1];
-        candidates[end - 1] = swap;
-        sift_down(candidates, 0, end - 1);
-    }
-}
-
-static size_t bucket_of(float distance)
-{
-    float bucket = -distance * BUCKETS_PER_NAT;
-    return bucket < BUCKETS - 1 ? (size_t)bucket : BUCKETS - 1;
-}
-
-/* The last bucket that top-k or top-p can reach. */
-static size_t last_bucket(const struct sl_sampler *sampler, uint32_t top_k, double top_p)
-{
-    double total = 0;
-    for (size_t bucket = 0; bucket < BUCKETS; bucket++)
-        total += sampler->bucket_mass[bucket];
-    uint64_t count = 0;
-    double mass = 0;
-    for (size_t bucket = 0; bucket < BUCKETS; bucket++) {
-        count += sampler->bucket_count[bucket];
-        mass += sampler->bucket_mass[bucket];
-        if ((top_k > 0 && count >= top_k) || (top_p < 1 && mass >= top_p * total))
-            return bucket;
-    }
-    return BUCKETS - 1;
-}
-
-/* Fills the candidates that top-k and top-p cannot exclude, sorted; returns their number. */
-static size_t gather_candidates(struct sl_sampler *sampler, const float *logits, float best_logit,
-                                float scale, uint32_t top_k, double top_p)
-{
-    memset(sampler->bucket_count, 0, sizeof sampler->bucket_count);
-    memset(sampler->bucket_mass, 0, sizeof sampler->bucket_mass);
-    for (uint32_t token = 0; token < sampler->vocab_size; token++) {
-        if (logits[token] == -INFINITY)
-            continue;
-        float distance = (logits[token] - best_logit) * scale;
-        size_t bucket = bucket_of(distance);
-        sampler->bucket_count[bucket]++;
-        sampler->bucket_mass[bucket] += (double)exp_nonpositive(distance);
-    }
-    size_t last = last_bucket(sampler, top_k, top_p);
-    size_t count = 0;
-    for (uint32_t token = 0; token < sampler->vocab_size; token++) {
-        float distance = (logits[token] - best_logit) * scale;
-        if (logits[token] != -INFINITY && bucket_of(distance) <= last)
-            sampler->candidates[count++] = (struct candidate){distance, (int32_t)token};
-    }
-    sort_candidates(sampler->candidates, count);
-    return count;
-}
-
-/* How many of the sorted candidates stay: the smallest set whose mass reaches top_p. The total is
- * that of the candidates where top-k cut them, else that of the whole vocabulary. */
-static size_t cut_top_p(const struct sl_sampler *sampler, size_t count, double top_p,
-                        bool is_total_of_candidates)
-{
-    if (top_p >= 1)
-        return count;
-    double total = 0;
-    if (is_total_of_candidates)
-        for (size_t idx = 0; idx < count; idx++)
-            total += (double)exp_nonpositive(sampler->candidates[idx].distance);
-    else
-        for (size_t bucket = 0; bucket < BUCKETS; bucket++)
-            total += sampler->bucket_mass[bucket];
-    double mass = 0;
-    for (size_t idx = 0; idx < count; idx++) {
-        mass += (double)exp_nonpositive(sampler->candidates[idx].distance);
-        if (mass >= top_p * total)
-            return idx + 1;
-    }
-    return count;
-}
-
-static int32_t draw_from_candidates(const struct sl_sampler *sampler, size_t count, double uniform)
-{
+    const struct sl_cut_token *tokens;
+    const size_t count = sl_cut_tokens(sampler->cut, logits, best_logit, rules, &tokens);
     double total = 0;
     for (size_t idx = 0; idx < count; idx++)
-        total += (double)exp_nonpositive(sampler->candidates[idx].distance);
+        total += (double)tokens[idx].mass;
     double left = uniform * total;
     for (size_t idx = 0; idx + 1 < count; idx++) {
-        left -= (double)exp_nonpositive(sampler->candidates[idx].distance);
+        left -= (double)tokens[idx].mass;
         if (left < 0)
-            return sampler->candidates[idx].token;
+            return tokens[idx].token;
     }
-    return sampler->candidates[count - 1].token;
+    return tokens[count - 1].token;
 }
 
 int32_t sl_sampler_choose(struct sl_sampler *sampler, const struct sl_sampler_params *params,
@@ -471,19 +300,13 @@ int32_t sl_sampler_choose(struct sl_sampler *sampler, const struct sl_sampler_pa
     if (!isfinite(scale))
         return best.best;
     double uniform = uniform_at(params->seed, position);
-    double top_p = params->top_p > 0 && params->top_p < 1 ? (double)params->top_p : 1.0;
-    if (params->top_k == 0 && top_p >= 1 && !(params->min_p > 0))
+    const struct sl_cut_rules rules = {
+        .scale = scale,
+        .top_k = params->top_k,
+        .top_p = params->top_p > 0 && params->top_p < 1 ? (double)params->top_p : 1.0,
+        .min_p = params->min_p,
+    };
+    if (rules.top_k == 0 && rules.top_p >= 1 && !(rules.min_p > 0))
         return draw_from_all(sampler, logits, best.best_logit, best.best, scale, uniform);
-
-    size_t count = gather_candidates(sampler, logits, best.best_logit, scale, params->top_k, top_p);
-    bool cut_by_k = params->top_k > 0 && count > params->top_k;
-    if (cut_by_k)
-        count = params->top_k;
-    count = cut_top_p(sampler, count, top_p, params->top_k > 0);
-    if (params->min_p > 0) {
-        float least = logf(params->min_p < 1 ? params->min_p : 1.0f);
-        while (count > 1 && sampler->candidates[count - 1].distance < least)
-            count--;
-    }
-    return draw_from_candidates(sampler, count, uniform);
+    return draw_from_some(sampler, logits, best.best_logit, &rules, uniform);
 }

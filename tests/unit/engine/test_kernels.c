@@ -77,6 +77,10 @@ static void check_rows(const struct sl_kernels *ref, const struct sl_kernels *fa
             magnitude += fabs((double)a[i] * (double)b[i]);
         ck_assert_double_eq_tol((double)ref->dot(a, b, n), (double)fast->dot(a, b, n),
                                 BUDGET_SUM * magnitude + 1e-12);
+        ck_assert_float_eq(ref->largest(a, n), fast->largest(a, n));
+        const double sum = (double)ref->exp_sum(a, n, ref->largest(a, n), 1.3f);
+        ck_assert_double_eq_tol(sum, (double)fast->exp_sum(a, n, ref->largest(a, n), 1.3f),
+                                4 * BUDGET_EXP * sum);
         free(a);
         free(b);
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fair_share.h"
 #include "sampler.h"
+#include "sampler_cut.h"
 #include "speculate.h"
 #include "stop_match.h"
 #include "test_support.h"
@@ -191,6 +192,107 @@ START_TEST(min_p_drops_what_is_far_from_the_best)
             ck_assert(share[order[rank]] == 0);
     ck_assert(share[order[0]] > 0);
     ck_assert(share[order[1]] > 0 || probability((uint32_t)order[1], 1) < 0.5 * best);
+}
+END_TEST
+
+/* ---- cuts, against all tokens sorted ---- */
+
+static int better_first(const void *left, const void *right)
+{
+    const int32_t a = *(const int32_t *)left, b = *(const int32_t *)right;
+    if (logits[a] != logits[b])
+        return logits[a] > logits[b] ? -1 : 1;
+    return a < b ? -1 : 1;
+}
+
+static int lower_id_first(const void *left, const void *right)
+{
+    return *(const int32_t *)left < *(const int32_t *)right ? -1 : 1;
+}
+
+static double mass_at(int32_t token, float best, float scale)
+{
+    return exp((double)((logits[token] - best) * scale));
+}
+
+/* Writes what the rules leave, by id; returns how many. The mass that top-p asks for is met to within
+ * `slack`: then `*doubtful` is the count with one more token. */
+static size_t cut_sorted(const struct sl_cut_rules *rules, double slack, int32_t *out, size_t *doubtful)
+{
+    for (int32_t idx = 0; idx < VOCAB; idx++)
+        out[idx] = idx;
+    qsort(out, VOCAB, sizeof *out, better_first);
+    const float best = logits[out[0]];
+    size_t count = rules->top_k > 0 && rules->top_k < VOCAB ? rules->top_k : VOCAB;
+    double total = 0, mass = 0;
+    for (size_t idx = 0; idx < count; idx++)
+        total += mass_at(out[idx], best, rules->scale);
+    size_t kept = 0;
+    while (kept < count && (rules->top_p >= 1 || mass < rules->top_p * total))
+        mass += mass_at(out[kept++], best, rules->scale);
+    const bool is_close = rules->top_p < 1 && kept > 1 && fabs(mass - rules->top_p * total) < slack;
+    while (kept > 1 && rules->min_p > 0 &&
+           (logits[out[kept - 1]] - best) * rules->scale < logf(rules->min_p))
+        kept--;
+    while (kept > 1 && logits[out[kept - 1]] == -INFINITY)
+        kept--;
+    *doubtful = is_close ? kept + 1 : kept;
+    qsort(out, kept, sizeof *out, lower_id_first);
+    return kept;
+}
+
+static void check_cut(struct sl_cut *cut, const struct sl_cut_rules *rules, const char *what)
+{
+    static int32_t expected[VOCAB];
+    const struct sl_cut_token *tokens;
+    float best = -INFINITY;
+    for (size_t idx = 0; idx < VOCAB; idx++)
+        best = logits[idx] > best ? logits[idx] : best;
+    size_t doubtful;
+    const size_t wanted = cut_sorted(rules, 1e-4, expected, &doubtful);
+    const size_t count = sl_cut_tokens(cut, logits, best, rules, &tokens);
+    ck_assert_msg(count == wanted || count == doubtful, "%s: k %u, p %g, min-p %g: %zu left, not %zu",
+                  what, rules->top_k, rules->top_p, (double)rules->min_p, count, wanted);
+    for (size_t idx = 0; idx < count && count == wanted; idx++)
+        ck_assert_msg(tokens[idx].token == expected[idx], "%s: k %u, p %g: token %d, not %d", what,
+                      rules->top_k, rules->top_p, tokens[idx].token, expected[idx]);
+}
+
+static void check_cuts(struct sl_cut *cut, const char *what)
+{
+    static const uint32_t ks[] = {0, 1, 2, 7, 19, 20, 40, 400, VOCAB, VOCAB + 5};
+    static const double ps[] = {1, 0.999, 0.95, 0.9, 0.5, 0.05, 1e-9};
+    static const float min_ps[] = {0, 0.02f, 0.5f, 1};
+    for (size_t k = 0; k < sizeof ks / sizeof *ks; k++)
+        for (size_t p = 0; p < sizeof ps / sizeof *ps; p++)
+            for (size_t m = 0; m < sizeof min_ps / sizeof *min_ps; m++)
+                for (float scale = 0.3f; scale < 3; scale += 1.3f) {
+                    const struct sl_cut_rules rules = {scale, ks[k], ps[p], min_ps[m]};
+                    check_cut(cut, &rules, what);
+                }
+}
+
+START_TEST(cuts_leave_what_sorting_would)
+{
+    struct sl_cut *cut = sl_cut_create(VOCAB);
+    ck_assert_ptr_nonnull(cut);
+    fill(6);
+    check_cuts(cut, "spread");
+    fill(0.01f);
+    check_cuts(cut, "flat");
+    for (uint32_t idx = 0; idx < VOCAB; idx++)
+        logits[idx] = roundf(4 * noise(idx)); /* nine values: many equals */
+    check_cuts(cut, "equals");
+    for (uint32_t idx = 0; idx < VOCAB; idx++)
+        logits[idx] = (float)idx * 0.01f;
+    check_cuts(cut, "rising");
+    for (uint32_t idx = 0; idx < VOCAB; idx++)
+        logits[idx] = idx % 97 == 3 ? 5 * noise(idx) : -INFINITY;
+    check_cuts(cut, "masked");
+    for (uint32_t idx = 0; idx < VOCAB; idx++)
+        logits[idx] = idx == 700 ? 9 : -INFINITY;
+    check_cuts(cut, "one");
+    sl_cut_free(cut);
 }
 END_TEST
 
@@ -397,6 +499,7 @@ int main(void)
     tcase_add_test(tcase, top_k_draws_from_the_k_best_in_their_proportion);
     tcase_add_test(tcase, top_p_keeps_the_smallest_set_that_reaches_it);
     tcase_add_test(tcase, min_p_drops_what_is_far_from_the_best);
+    tcase_add_test(tcase, cuts_leave_what_sorting_would);
     tcase_add_test(tcase, temperature_zero_takes_the_best_and_the_lower_id_of_equals);
     tcase_add_test(tcase, a_draw_depends_on_seed_and_position_only);
     tcase_add_test(tcase, masked_tokens_are_never_drawn);
