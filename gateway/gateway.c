@@ -316,6 +316,8 @@ static enum sl_err open_service(struct sl_gateway *gateway, const struct sl_opti
     if (err == SL_OK)
         err = read_admin_token(&gateway->edge, error);
     if (err == SL_OK)
+        err = sl_router_start(gateway->edge.router, error);
+    if (err == SL_OK)
         err = open_listener(gateway, options, error);
     if (err == SL_OK)
         err = sl_policy_store_start(gateway->edge.policies, error);

@@ -263,16 +263,21 @@ enum sl_err sl_router_create(const struct sl_router_config *config, struct sl_ro
                                &router->label_prior) == SL_OK);
     enum sl_err err = has_memory ? start_workers(router, error)
                                  : sl_error_set(error, SL_ERR_MEMORY, NULL);
-    if (err == SL_OK && router->config.policies != NULL)
-        err = sl_control_start(router, &router->control, error);
-    if (err == SL_OK && router->config.policies != NULL && has_cloud(router))
-        err = sl_shadow_start(router, &router->shadow, error);
     if (err != SL_OK) {
         sl_router_close(router, 0);
         return err;
     }
+    sl_device_reader_read(router->device, sl_monotonic_ms(), NULL);
     *out = router;
     return SL_OK;
+}
+
+enum sl_err sl_router_start(struct sl_router *router, struct sl_error *error)
+{
+    enum sl_err err = sl_control_start(router, &router->control, error);
+    if (err == SL_OK && has_cloud(router))
+        err = sl_shadow_start(router, &router->shadow, error);
+    return err;
 }
 
 /* Waits until nothing is in flight, or the deadline. */

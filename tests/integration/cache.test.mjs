@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { build, chat, policyText, post, scratch, startCloud, startGateway, until } from './lib.mjs';
+import { build, chat, defaultModel, policyText, post, scratch, startCloud, startGateway, until } from './lib.mjs';
 
 const folder = scratch();
 let cloud, gateway;
@@ -154,6 +154,28 @@ test('a new policy takes what the old one made; the same one keeps it over a res
   box = await start(702);
   assert.ok(await until(() => /removed/.test(box.log()), 15000), box.log());
   assert.equal(await ask(box), 'miss');
+  await box.stop();
+});
+
+test('explaining under another policy leaves a running gateway’s answers alone', async () => {
+  const place = scratch(), elsewhere = scratch();
+  const box = await startGateway(place, { cloud, policy: policyText(cloud, { threshold: 1 }) });
+  const asked = chat('the mill on the third hill', { temperature: 0 });
+  assert.equal((await post(box, asked)).headers.get('x-sluice-cache'), 'miss');
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const run = (args) => {
+    const { status, stdout, stderr } = spawnSync(join(build, 'sluice'), [...args, '--data-dir', place, '--json'], {
+      encoding: 'utf8', env: { ...process.env, SLUICE_CLOUD_KEY: 'unused', SLUICE_CLOUD_CA_FILE: cloud.ca } });
+    assert.equal(status, 0, stderr);
+    return JSON.parse(stdout);
+  };
+  assert.equal(run(['cache', 'stats']).entries, 1);
+  const edited = join(elsewhere, 'edited.json'), request = join(elsewhere, 'request.json');
+  writeFileSync(edited, policyText(cloud, { threshold: 0.5 }));
+  writeFileSync(request, JSON.stringify(asked));
+  run(['policy', 'explain', request, '--policy', edited, '--model', defaultModel]);
+  assert.equal(run(['cache', 'stats']).entries, 1, 'it is an edit that may never come into force');
+  assert.equal((await post(box, asked)).headers.get('x-sluice-cache'), 'hit');
   await box.stop();
 });
 

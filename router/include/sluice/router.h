@@ -5,11 +5,12 @@
  *
  *     struct sl_router *router;
  *     if (sl_router_create(&config, &router, &error) != SL_OK) ...
+ *     if (sl_router_start(router, &error) != SL_OK) ...
  *     struct sl_request *req = sl_request_create(router, &sl_wire_openai, wake, connection);
  *     ... fill req->input ...
  *     if (sl_router_walk(router, req) == SL_WALK_DONE)  // answered on this thread
  *         send(req);                                    // else wake() comes later
- *     sl_router_close(router);
+ *     sl_router_close(router, deadline_ms);
  *
  * Threads: `sl_router_walk` is called on a listener's thread and never blocks there.
  */
@@ -49,8 +50,15 @@ struct sl_router_config {
 
 enum sl_walk { SL_WALK_DONE, SL_WALK_MOVED };
 
+/* Workers that wait, and one look at the machine; a router that is only created does nothing of its
+ * own accord, as a command wants that explains a request beside a running gateway. Errors:
+ * SL_ERR_MEMORY. */
 enum sl_err sl_router_create(const struct sl_router_config *config, struct sl_router **out,
                              struct sl_error *error) SL_MUST_CHECK;
+/* Starts what acts by itself: the control thread (the state of the device, answers of another policy
+ * out of the cache, probes of the cloud) and shadow mode. Once, before the first request. Errors:
+ * SL_ERR_MEMORY: close it all the same. */
+enum sl_err sl_router_start(struct sl_router *router, struct sl_error *error) SL_MUST_CHECK;
 /* Stops taking work, lets what runs finish until the monotonic deadline, then cancels it. */
 void sl_router_close(struct sl_router *router, uint64_t drain_deadline_ms);
 
