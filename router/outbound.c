@@ -10,6 +10,8 @@
 #include "sluice/log.h"
 
 #define KEPT_BYTES_MAX (64u << 10) /* a route, a report and some names */
+_Static_assert(sizeof(struct sl_route) + sizeof(struct sl_pii_report) < KEPT_BYTES_MAX / 2,
+               "what is kept would not fit, and no call could outlive its request");
 
 struct sl_outbound sl_outbound_of(const struct sl_request *req)
 {
