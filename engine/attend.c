@@ -44,6 +44,22 @@ void sl_attend_begin(const struct sl_attend *attend)
         sl_kernels()->attend_begin(attend);
 }
 
+void sl_attend_merge(const struct sl_attend *into, const struct sl_attend *from)
+{
+    for (uint32_t query = 0; query < into->queries; query++) {
+        const float a = into->max[query], b = from->max[query], max = a > b ? a : b;
+        if (b == -INFINITY) /* saw nothing */
+            continue;
+        const float shrink = expf(a - max), share = expf(b - max); /* from -inf: 0 */
+        float *acc = into->acc + query * into->acc_stride;
+        const float *other = from->acc + query * from->acc_stride;
+        for (uint32_t j = 0; j < into->head_dim; j++)
+            acc[j] = acc[j] * shrink + other[j] * share;
+        into->sum[query] = into->sum[query] * shrink + from->sum[query] * share;
+        into->max[query] = max;
+    }
+}
+
 void sl_attend_end(const struct sl_attend *attend)
 {
     const struct sl_kernels *kernels = sl_kernels();

@@ -8,6 +8,10 @@
  * of scores exists and a page is unpacked once for all queries of the piece. Queries are laid out
  * (kv head, token, group, head_dim) beforehand so that a piece is evenly spaced.
  *
+ * A few tokens make few pieces, whose lengths are contexts: these are cut along the positions too, and
+ * what the parts found is merged (as Flash-Decoding does). How often depends on the context alone, not
+ * on threads, and neither do results.
+ *
  * Threads: pieces run on any worker and write to disjoint rows.
  */
 #include "forward_internal.h"
@@ -18,6 +22,10 @@
 #define PIECE_QUERIES_MAX (SL_ATTEND_QUERIES > SL_HEADS_MAX ? SL_ATTEND_QUERIES : SL_HEADS_MAX)
 
 #define FEW_QUERIES 16
+/* Pieces of batches of up to so many tokens have a part for each so many pages, up to a most. */
+#define PARTED_TOKENS_MAX 4
+#define PART_PAGES 6
+#define PARTS_MAX 8
 
 static void finish_head(const struct sl_forward *forward, float *head, const float *norm,
                         const float *angles)
@@ -113,17 +121,25 @@ void sl_forward_qkv(struct sl_forward *forward, const float *input)
 
 /* ---- pieces ---- */
 
-/* The part of a piece that does not change from run to run. */
-static struct sl_attend start_piece(struct sl_forward *forward, uint32_t head, uint32_t first_row,
-                                    uint32_t rows, uint32_t worker)
+/* Some rows of one sequence, one KV head, and one of the parts of what they see. */
+struct piece {
+    uint32_t first_row, rows;
+    uint32_t head;
+    uint32_t part;
+};
+
+/* What does not change from run to run. */
+static struct sl_attend start_piece(struct sl_forward *forward, struct piece piece, uint32_t worker)
 {
     const struct sl_hparams *hparams = &forward->model->hparams;
-    const uint32_t group = hparams->head_count / hparams->head_count_kv;
-    const size_t at = ((size_t)head * forward->token_count + first_row) * group;
+    const size_t group = hparams->head_count / hparams->head_count_kv;
+    const size_t part_queries = (size_t)forward->token_count * hparams->head_count;
+    const size_t query = ((size_t)piece.head * forward->token_count + piece.first_row) * group;
+    const size_t at = piece.part * part_queries + query;
     return (struct sl_attend){
         .head_dim = hparams->head_dim,
-        .queries = rows * group,
-        .q = forward->packed + at * hparams->head_dim,
+        .queries = piece.rows * (uint32_t)group,
+        .q = forward->packed + query * hparams->head_dim,
         .q_stride = hparams->head_dim,
         .scale = hparams->attention_scale,
         .softcap = hparams->attention_softcap,
@@ -136,16 +152,15 @@ static struct sl_attend start_piece(struct sl_forward *forward, uint32_t head, u
 }
 
 /* Normalises, and puts the heads of each token where the output matrix reads them. */
-static void end_piece(struct sl_forward *forward, const struct sl_attend *attend, uint32_t head,
-                      uint32_t first_row, uint32_t rows)
+static void end_piece(struct sl_forward *forward, const struct sl_attend *attend, struct piece piece)
 {
     const struct sl_hparams *hparams = &forward->model->hparams;
     const size_t chunk = (size_t)(hparams->head_count / hparams->head_count_kv) * hparams->head_dim;
     const size_t width = (size_t)hparams->head_count * hparams->head_dim;
     sl_attend_end(attend);
-    for (uint32_t row = 0; row < rows; row++)
-        memcpy(forward->mixed + (first_row + row) * width + head * chunk, attend->acc + row * chunk,
-               chunk * sizeof(float));
+    for (uint32_t row = 0; row < piece.rows; row++)
+        memcpy(forward->mixed + (piece.first_row + row) * width + piece.head * chunk,
+               attend->acc + row * chunk, chunk * sizeof(float));
 }
 
 static uint32_t rows_of_piece(const struct sl_forward *forward)
@@ -168,13 +183,13 @@ static uint32_t within_page(uint32_t at, uint32_t begin, uint32_t count)
 }
 
 /* Which positions of a page each query sees: up to its own, and from its window's start on. */
-static void see_page(const struct sl_forward *forward, uint32_t first_row, uint32_t rows,
-                     uint32_t page_begin, uint32_t page_positions, uint32_t *first, uint32_t *end)
+static void see_page(const struct sl_forward *forward, struct piece piece, uint32_t page_begin,
+                     uint32_t page_positions, uint32_t *first, uint32_t *end)
 {
     const struct sl_hparams *hparams = &forward->model->hparams;
     const uint32_t group = hparams->head_count / hparams->head_count_kv;
-    for (uint32_t row = 0; row < rows; row++) {
-        const uint32_t seen_end = forward->positions[first_row + row] + 1;
+    for (uint32_t row = 0; row < piece.rows; row++) {
+        const uint32_t seen_end = forward->positions[piece.first_row + row] + 1;
         const uint32_t seen_begin = forward->layer->is_sliding && seen_end > hparams->window
                                         ? seen_end - hparams->window
                                         : 0;
@@ -213,55 +228,97 @@ static void look_ahead(const struct sl_forward *forward, const struct sl_kv_sequ
     attend->next_v = sl_kv_block(forward->cache, idx, forward->layer_idx, true, next);
 }
 
-static void attend_piece(struct sl_forward *forward, uint32_t head, uint32_t first_row,
-                         uint32_t rows, uint32_t worker)
+static void attend_piece(struct sl_forward *forward, struct piece piece, uint32_t worker)
 {
     const struct sl_hparams *hparams = &forward->model->hparams;
-    const struct sl_kv_sequence *sequence = forward->spans[forward->span_of[first_row]].sequence;
+    const struct sl_kv_sequence *sequence =
+        forward->spans[forward->span_of[piece.first_row]].sequence;
     uint32_t first[PIECE_QUERIES_MAX];
     uint32_t end[PIECE_QUERIES_MAX];
-    struct sl_attend attend = start_piece(forward, head, first_row, rows, worker);
+    struct sl_attend attend = start_piece(forward, piece, worker);
     attend.format = sl_kv_cache_format(forward->cache);
     attend.k_stride = attend.v_stride = sl_kv_row_bytes(forward->cache);
     attend.first = first;
     attend.end = end;
     attend.may_round = attend.format != SL_KV_FORMAT_F32 &&
                        sl_type_traits(forward->layer->q.type)->is_quantized;
-    const uint32_t seen_end = forward->positions[first_row + rows - 1] + 1;
-    const uint32_t oldest_end = forward->positions[first_row] + 1;
+    const uint32_t seen_end = forward->positions[piece.first_row + piece.rows - 1] + 1;
+    const uint32_t oldest_end = forward->positions[piece.first_row] + 1;
     const uint32_t seen_begin = forward->layer->is_sliding && oldest_end > hparams->window
                                     ? oldest_end - hparams->window
                                     : 0;
-    look_at_page(forward, sequence, head, 0, seen_end, &attend);
-    sl_attend_begin(&attend);
     const uint32_t first_page = seen_begin / SL_KV_PAGE_TOKENS;
-    for (uint32_t page = first_page; page * SL_KV_PAGE_TOKENS < seen_end; page++) {
-        look_at_page(forward, sequence, head, page, seen_end, &attend);
-        see_page(forward, first_row, rows, page * SL_KV_PAGE_TOKENS, attend.positions, first, end);
-        look_ahead(forward, sequence, head, page, first_page, seen_end, &attend);
+    const uint32_t pages = sl_kv_pages_for(seen_end) - first_page;
+    look_at_page(forward, sequence, piece.head, 0, seen_end, &attend);
+    sl_attend_begin(&attend);
+    for (uint32_t page = first_page + pages * piece.part / forward->parts;
+         page < first_page + pages * (piece.part + 1) / forward->parts; page++) {
+        look_at_page(forward, sequence, piece.head, page, seen_end, &attend);
+        see_page(forward, piece, page * SL_KV_PAGE_TOKENS, attend.positions, first, end);
+        look_ahead(forward, sequence, piece.head, page, first_page, seen_end, &attend);
         forward->kernels->attend(&attend);
     }
-    end_piece(forward, &attend, head, first_row, rows);
+    if (forward->parts == 1)
+        end_piece(forward, &attend, piece);
 }
 
-/* Pieces are numbered (block of rows, head); blocks do not cross sequences. */
+/* Pieces are numbered (block of rows, head, part); blocks do not cross sequences. Returns false past
+ * the last one. */
+static bool find_piece(const struct sl_forward *forward, uint32_t number, struct piece *piece)
+{
+    const uint32_t heads = forward->model->hparams.head_count_kv;
+    const uint32_t block_rows = rows_of_piece(forward);
+    uint32_t block = number / (heads * forward->parts), row = 0;
+    piece->head = number / forward->parts % heads;
+    piece->part = number % forward->parts;
+    for (uint32_t span = 0; span < forward->span_count; span++) {
+        const uint32_t count = forward->spans[span].count;
+        const uint32_t blocks = (count + block_rows - 1) / block_rows;
+        if (block < blocks) {
+            const uint32_t left = count - block * block_rows;
+            piece->first_row = row + block * block_rows;
+            piece->rows = left < block_rows ? left : block_rows;
+            return true;
+        }
+        block -= blocks;
+        row += count;
+    }
+    return false;
+}
+
 static void attend_pieces(void *context, uint32_t begin, uint32_t end, uint32_t worker)
 {
     struct sl_forward *forward = context;
-    const uint32_t heads = forward->model->hparams.head_count_kv;
-    const uint32_t block_rows = rows_of_piece(forward);
-    uint32_t piece = 0;
-    uint32_t row = 0;
-    for (uint32_t span = 0; span < forward->span_count && piece < end; span++) {
-        const uint32_t span_end = row + forward->spans[span].count;
-        while (row < span_end && piece < end) {
-            const uint32_t rows = span_end - row < block_rows ? span_end - row : block_rows;
-            for (uint32_t head = 0; head < heads; head++, piece++)
-                if (piece >= begin && piece < end)
-                    attend_piece(forward, head, row, rows, worker);
-            row += rows;
-        }
+    struct piece piece;
+    for (uint32_t number = begin; number < end; number++)
+        if (find_piece(forward, number, &piece))
+            attend_piece(forward, piece, worker);
+}
+
+static uint32_t parts_of_batch(const struct sl_forward *forward)
+{
+    uint32_t pages = 0;
+    if (forward->token_count > PARTED_TOKENS_MAX)
+        return 1;
+    for (uint32_t row = 0; row < forward->token_count; row++) {
+        const uint32_t seen = forward->positions[row] / SL_KV_PAGE_TOKENS + 1;
+        pages = seen > pages ? seen : pages;
     }
+    const uint32_t room = forward->tokens_max / forward->token_count; /* of max, sum and acc */
+    const uint32_t most = room < PARTS_MAX ? room : PARTS_MAX;
+    const uint32_t wanted = pages / PART_PAGES;
+    return wanted < 1 ? 1 : wanted < most ? wanted : most;
+}
+
+/* All parts of a piece become its first, which ends. */
+static void merge_parts(struct sl_forward *forward, struct piece piece)
+{
+    const struct sl_attend whole = start_piece(forward, piece, 0);
+    for (piece.part = 1; piece.part < forward->parts; piece.part++) {
+        const struct sl_attend part = start_piece(forward, piece, 0);
+        sl_attend_merge(&whole, &part);
+    }
+    end_piece(forward, &whole, piece);
 }
 
 void sl_forward_attend_pages(struct sl_forward *forward)
@@ -270,8 +327,13 @@ void sl_forward_attend_pages(struct sl_forward *forward)
     uint32_t blocks = 0;
     for (uint32_t span = 0; span < forward->span_count; span++)
         blocks += (forward->spans[span].count + block_rows - 1) / block_rows;
-    sl_pool_for(forward->pool, blocks * forward->model->hparams.head_count_kv, 1, attend_pieces,
-                forward);
+    forward->parts = parts_of_batch(forward);
+    const uint32_t pieces = blocks * forward->model->hparams.head_count_kv * forward->parts;
+    struct piece piece;
+    sl_pool_for(forward->pool, pieces, 1, attend_pieces, forward);
+    for (uint32_t number = 0; forward->parts > 1 && number < pieces; number += forward->parts)
+        if (find_piece(forward, number, &piece))
+            merge_parts(forward, piece);
 }
 
 /* ---- both ways: encoders ---- */
@@ -293,7 +355,8 @@ static void attend_all_pieces(void *context, uint32_t begin, uint32_t end, uint3
         const uint32_t row = piece / hparams->head_count_kv * block_rows;
         const uint32_t left = forward->token_count - row;
         const uint32_t rows = left < block_rows ? left : block_rows;
-        struct sl_attend attend = start_piece(forward, head, row, rows, worker);
+        const struct piece all = {row, rows, head, 0};
+        struct sl_attend attend = start_piece(forward, all, worker);
         attend.format = SL_KV_FORMAT_F32;
         attend.positions = forward->token_count;
         attend.k = forward->k + (size_t)head * hparams->head_dim;
@@ -303,7 +366,7 @@ static void attend_all_pieces(void *context, uint32_t begin, uint32_t end, uint3
         attend.end = last;
         sl_attend_begin(&attend);
         forward->kernels->attend(&attend);
-        end_piece(forward, &attend, head, row, rows);
+        end_piece(forward, &attend, all);
     }
 }
 

@@ -46,6 +46,7 @@ struct sl_forward {
     uint32_t token_count;
     uint32_t *positions; /* (T) */
     uint32_t *span_of;   /* (T) */
+    uint32_t parts;      /* that attention's pieces are cut into; `acc`, `max`, `sum`: (parts, K, ...) */
     const struct sl_layer *layer;
     uint32_t layer_idx;
 };

@@ -134,6 +134,8 @@ struct sl_attend {
 
 /* max = -inf, sum = 0, acc = 0 for all queries; see also may_round. */
 void sl_attend_begin(const struct sl_attend *attend);
+/* Adds what another state of the same queries saw: max, sum and acc as if one had seen all. */
+void sl_attend_merge(const struct sl_attend *into, const struct sl_attend *from);
 /* acc /= sum; a query that saw nothing becomes zero. */
 void sl_attend_end(const struct sl_attend *attend);
 

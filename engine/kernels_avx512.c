@@ -453,7 +453,7 @@ static const struct sl_matmul_kernels matmul = {
     .panels = sl_avx512_panels,
     .packings = sl_avx512_packings,
     .fill_tile = sl_avx512_fill_tile,
-    .panel_tokens_min = 5, /* rows in tiles of four read the weights again for each tile */
+    .panel_tokens_min = SL_AVX512_PANEL_TOKENS_MIN,
 };
 
 const struct sl_kernels sl_kernels_avx512 = {

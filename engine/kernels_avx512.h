@@ -16,6 +16,7 @@
 
 extern const struct sl_panel sl_avx512_panels[SL_TYPE_COUNT];
 extern const struct sl_packing sl_avx512_packings[SL_TYPE_COUNT];
+#define SL_AVX512_PANEL_TOKENS_MIN 5 /* rows in tiles of four read the weights again for each tile */
 void sl_avx512_fill_tile(struct sl_activations *x, uint32_t idx);
 /* kernels_avx512bf16.c; may be called only where the CPU has AVX512_BF16. */
 void sl_avx512bf16_attend_begin(const struct sl_attend *attend);

@@ -165,7 +165,8 @@ void sl_avx512_fill_tile(struct sl_activations *x, uint32_t idx)
 {
     const struct tile tile = tile_at(x, idx);
     const size_t blocks = x->cols / SL_BLOCK;
-    if ((size_t)(idx + 1) * TILE_TOKENS > x->tokens) /* tokens that are missing count as zero */
+    /* Tokens that are missing count as zero; fewer than panels take are read as many as they are. */
+    if (x->tokens >= SL_AVX512_PANEL_TOKENS_MIN && (size_t)(idx + 1) * TILE_TOKENS > x->tokens)
         memset(tile.q, 0, x->tile_bytes);
     for (size_t t = 0; t < TILE_TOKENS && idx * TILE_TOKENS + t < x->tokens; t++) {
         const size_t token = idx * TILE_TOKENS + t;

@@ -10,7 +10,7 @@
  * of a query alike, which softmax does not see, and keys that share a large part (models with a bias
  * on K) keep their differences (as SageAttention does for int8, arXiv 2410.02367).
  *
- * Scores are kept in base 2, and weights only as exact as a bfloat16 can tell. Sums are of rounded
+ * Scores are in base 2 (the largest of a query is kept in base e, as everywhere), and weights only as exact as a bfloat16 can tell. Sums are of rounded
  * weights, so that these add up to one.
  *
  * Scratch (words of two bfloat16, from sl_attend_begin to the last run):
@@ -29,6 +29,8 @@
 #define SIDE 8          /* queries that meet a tile side by side: with two registers of positions, or */
 #define DIM_VECTORS 2   /* of values, each, their sums are 16 of 32 registers */
 #define QUERIES_MIN 8   /* fewer are not worth turning a tile */
+#define LOG2_E 1.44269504f
+#define LN_2 0.693147181f
 #define UNROLLED _Pragma("GCC unroll 16")
 
 struct scratch {
@@ -210,11 +212,11 @@ INLINE512 void weigh(const struct sl_attend *attend, const struct scratch *scrat
     UNROLLED for (int i = 0; i < queries; i += 4)
         _mm_storeu_ps(most + i, largest_of_four(largest + i));
     UNROLLED for (int i = 0; i < queries; i++) {
-        const float before = attend->max[query + (uint32_t)i], here = most[i] * scale;
+        const float before = attend->max[query + (uint32_t)i] * LOG2_E, here = most[i] * scale;
         const float max = here > before ? here : before;
         const float reference = max > -INFINITY ? max : 0; /* all -inf: every weight is 0, not NaN */
         const __m512 down = _mm512_set1_ps(-reference);
-        attend->max[query + (uint32_t)i] = max;
+        attend->max[query + (uint32_t)i] = max * LN_2;
         change[i] = before - reference;
         const __m512i weights = round_two(
             power_of_two(_mm512_fmadd_ps(scores[i][0], _mm512_set1_ps(scale), down)),
@@ -267,7 +269,7 @@ INLINE512 void attend_side(const struct sl_attend *attend, const struct scratch 
     for (int i = 0; i < queries; i++)
         if (spans[i].first != 0 || spans[i].end != TILE)
             mask_scores(spans[i], scores[i]);
-    weigh(attend, scratch, query, queries, attend->scale * 1.44269504f, scores, &shrink);
+    weigh(attend, scratch, query, queries, attend->scale * LOG2_E, scores, &shrink);
     float by[16];
     _mm512_storeu_ps(by, shrink);
     uint32_t dim = 0;

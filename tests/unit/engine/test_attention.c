@@ -114,16 +114,15 @@ static void drop(struct made *made)
     free(made->k_cache); free(made->v_cache); free(made->attend.scratch);
 }
 
-/* Page by page, as from a cache, under the kernels in force. */
-static void attend_in_pages(struct made *made)
+/* Pages `begin`, begin + step and so on, as from a cache, under the kernels in force; not ended. */
+static void attend_pages(struct made *made, struct sl_attend page, uint32_t begin, uint32_t step)
 {
     const struct sl_attend *all = &made->attend;
-    struct sl_attend page = *all;
     page.positions = all->positions < PAGE ? all->positions : PAGE;
     page.first = made->page_first;
     page.end = made->page_end;
     sl_attend_begin(&page);
-    for (uint32_t start = 0; start < all->positions; start += PAGE) {
+    for (uint32_t start = begin * PAGE; start < all->positions; start += step * PAGE) {
         page.positions = all->positions - start < PAGE ? all->positions - start : PAGE;
         page.k = made->k_cache + start * all->k_stride;
         page.v = made->v_cache + start * all->v_stride;
@@ -137,30 +136,52 @@ static void attend_in_pages(struct made *made)
         }
         sl_kernels()->attend(&page);
     }
-    sl_attend_end(&page);
 }
 
-static void check_attention(struct attention c)
+static void attend_in_pages(struct made *made)
+{
+    attend_pages(made, made->attend, 0, 1);
+    sl_attend_end(&made->attend);
+}
+
+/* Pages are dealt to three states, which are merged. */
+static void attend_in_parts(struct made *made)
+{
+    struct sl_attend part = made->attend;
+    float *state = random_row(part.queries * (part.head_dim + 2), 1);
+    part.max = state;
+    part.sum = part.max + part.queries;
+    part.acc = part.sum + part.queries;
+    attend_pages(made, made->attend, 0, 3);
+    for (uint32_t begin = 1; begin < 3; begin++) {
+        attend_pages(made, part, begin, 3);
+        sl_attend_merge(&made->attend, &part);
+    }
+    sl_attend_end(&made->attend);
+    free(state);
+}
+
+static void check_attention(struct attention c, void (*attend)(struct made *made))
 {
     struct made made = make(c);
     const size_t count = c.queries * (size_t)c.head_dim;
     float *expected = random_row(count, 0);
     exact_attention(&made.attend, made.k, made.v, expected);
-    attend_in_pages(&made);
+    attend(&made);
     expect_close("attention", sl_kernels()->name, c.head_dim, expected, made.attend.acc, count, BUDGET);
     free(expected);
     drop(&made);
 }
 
 /* How far a case is from exact attention, RMS. */
-static double rounding_of(struct attention c)
+static double rounding_of(struct attention c, void (*attend)(struct made *made))
 {
     struct made made = make(c);
     const size_t count = c.queries * (size_t)c.head_dim;
     float *expected = random_row(count, 0);
     double squares = 0;
     exact_attention(&made.attend, made.k, made.v, expected);
-    attend_in_pages(&made);
+    attend(&made);
     for (size_t i = 0; i < count; i++) {
         const double difference = (double)expected[i] - (double)made.attend.acc[i];
         ck_assert_msg(isfinite(difference), "%s: [%zu] is %g", sl_kernels()->name, i,
@@ -200,10 +221,11 @@ static void check_exact_cases(void)
         {64, 19, 131, SL_KV_FORMAT_F16, .softcap = 5, .may_round = true}, /* capped: nobody rounds */
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        check_attention(cases[i]);
+        for (int in_parts = 0; in_parts < 2; in_parts++)
+            check_attention(cases[i], in_parts ? attend_in_parts : attend_in_pages);
 }
 
-START_TEST(attention_in_pages_equals_exact_attention)
+START_TEST(attention_in_pages_and_in_parts_equals_exact_attention)
 {
     under_each_table(check_exact_cases);
 }
@@ -223,8 +245,9 @@ static void check_rounded_cases(void)
         struct attention c = cases[i];
         c.may_round = true;
         c.size = sqrtf(12 * 5 * 3 / sqrtf((float)c.head_dim)) / 2; /* scores of 3 */
-        const double off = rounding_of(c);
-        ck_assert_msg(off <= ROUNDED, "%s, case %zu: off by %g", sl_kernels()->name, i, off);
+        const double off = rounding_of(c, attend_in_pages), parts = rounding_of(c, attend_in_parts);
+        ck_assert_msg(off <= ROUNDED && parts <= ROUNDED, "%s, case %zu: off by %g, in parts by %g",
+                      sl_kernels()->name, i, off, parts);
     }
 }
 
@@ -239,7 +262,8 @@ static void check_shared_part(void)
     const struct attention plain = {64, 48, 200, SL_KV_FORMAT_F32, .size = 2, .may_round = true};
     struct attention shifted = plain;
     shifted.shared = 100; /* a bfloat16 near 100 has steps of a half */
-    const double without = rounding_of(plain), with = rounding_of(shifted);
+    const double without = rounding_of(plain, attend_in_pages);
+    const double with = rounding_of(shifted, attend_in_pages);
     ck_assert_msg(with <= 1.5 * without + BUDGET, "%s: off by %g, without the shared part by %g",
                   sl_kernels()->name, with, without);
 }
@@ -272,7 +296,7 @@ int main(void)
     Suite *suite = suite_create("attention");
     TCase *tcase = tcase_create("attention");
     tcase_set_timeout(tcase, 120);
-    tcase_add_test(tcase, attention_in_pages_equals_exact_attention);
+    tcase_add_test(tcase, attention_in_pages_and_in_parts_equals_exact_attention);
     tcase_add_test(tcase, attention_that_may_round_stays_near_exact_attention);
     tcase_add_test(tcase, what_all_keys_share_does_not_make_rounding_worse);
     tcase_add_test(tcase, a_query_that_sees_nothing_gets_zeros);
