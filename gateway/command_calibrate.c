@@ -54,6 +54,9 @@ int sl_command_calibrate(struct sl_command_call *call)
         options.data_path == NULL)
         return sl_commands_misuse("calibrate takes --model FILE.gguf --data ROWS.jsonl");
     options.no_gate = sl_commands_flag(call, "no-gate") != NULL;
+    options.add = sl_commands_flag(call, "add") != NULL;
+    if (options.add && (options.no_gate || options.train_gate))
+        return sl_commands_misuse("--add keeps the gate that is there");
     uint32_t seed = (uint32_t)options.seed;
     if (!read_double(call, "risk", &options.risk) ||
         !read_double(call, "delta", &options.delta) ||

@@ -53,6 +53,7 @@ static const struct command_row rows[] = {
       {"oos-share", "X", "of foreign requests in real traffic [as in the rows]", NULL},
       {"train-gate", NULL, "train the gate anew", NULL},
       {"no-gate", NULL, "use none", NULL},
+      {"add", NULL, "keep the calibration that is there; add the kinds of these rows", NULL},
       {"seed", "N", "of how the rows are halved [0]", NULL},
       {"cloud-usd", "X", "price of an escalated request, for the expected cost", NULL},
       {"rows", "N", "at most so many, spread evenly", NULL}}},

@@ -3,6 +3,7 @@
  * The fit of calibrate.h.
  *
  *   rows ── half ──> features kept by cross-validation ─> weights ─> map from out-of-fold scores
+ *        │                                                           └> maps of kinds from the same
  *        └─ half ──> thresholds certified for each risk
  *
  * The halves never mix: what certifies has not been fitted. Features are chosen greedily by
@@ -12,6 +13,8 @@
  * Deterministic: folds and halves come from the rows' keys, sums run in row order.
  */
 #include "calibrate.h"
+
+#include "calibrate_kinds.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -23,7 +26,6 @@
 #define BLOCK_ROWS_MIN 15    /* of a step of the map */
 #define RIDGE 1.0
 #define GAIN_MIN 2e-4        /* of the log loss, for a further feature to be worth its keep */
-#define GRID 200             /* thresholds of the walk */
 #define NEWTON_STEPS 50
 #define DIM_MAX (SL_FEATURE_IDS + 1)
 
@@ -191,7 +193,6 @@ static unsigned fold_of(const struct folds *folds, const struct sl_fit_row *row)
     return (unsigned)((mix(row->key, folds->seed) >> 8) % FOLDS);
 }
 
-/* Out-of-fold raw scores; returns the mean log loss, infinite where a fold cannot be fitted. */
 /* A weight against its feature's sense comes of two features that say the same; it fits these rows a
  * little better and fails on others, as when an answer is drawn at a high temperature. */
 static bool has_right_signs(const struct sl_linear_score *score)
@@ -202,6 +203,7 @@ static bool has_right_signs(const struct sl_linear_score *score)
     return true;
 }
 
+/* Out-of-fold raw scores; returns the mean log loss, infinite where a fold cannot be fitted. */
 static double out_of_fold(const struct folds *folds, const enum sl_feature_id *ids, size_t id_count,
                           double *raw)
 {
@@ -358,8 +360,9 @@ static bool fit_isotonic_map(const struct folds *folds, const double *raw,
     return has_memory && score->knot_count != 0;
 }
 
-/* Platt: one slope and one shift over the out-of-fold scores, folded into weights and bias. */
-static bool fit_platt(const struct folds *folds, const double *raw, struct sl_linear_score *score)
+/* Platt: one slope and one shift over the out-of-fold scores, folded into weights and bias, and into
+ * those scores. */
+static bool fit_platt(const struct folds *folds, double *raw, struct sl_linear_score *score)
 {
     struct sl_fit_row *rows = calloc(folds->count + 1, sizeof *rows);
     const struct sl_fit_row **pointers = calloc(folds->count + 1, sizeof *pointers);
@@ -383,11 +386,53 @@ static bool fit_platt(const struct folds *folds, const double *raw, struct sl_li
     for (size_t f = 0; f < score->count; f++)
         score->weights[f] *= slope;
     score->bias = slope * (score->bias - platt.means[0]) + platt.bias;
+    for (size_t i = 0; i < folds->count; i++)
+        raw[i] = slope * (raw[i] - platt.means[0]) + platt.bias;
     return true;
 }
 
+/* ---- kinds ---- */
+
+/* The maps of one of the two scores, over what it said of rows that it had not seen. */
+static bool fit_kinds(const struct folds *folds, const double *raw, bool early_only,
+                      const struct sl_linear_score *score, struct sl_kinds *kinds)
+{
+    struct sl_kind_row *rows = malloc((folds->count + 1) * sizeof *rows);
+    if (rows == NULL)
+        return false;
+    for (uint32_t kind = 1; kind <= kinds->count; kind++) {
+        struct sl_kind *item = &kinds->items[kind - 1];
+        struct sl_kind_map map, *kept = early_only ? &item->prompt : &item->answer;
+        double gain;
+        size_t count = 0, right = 0;
+        for (size_t i = 0; i < folds->count; i++) {
+            const struct sl_fit_row *row = folds->rows[i];
+            if (row->kind != kind)
+                continue;
+            right += row->is_right;
+            rows[count++] = (struct sl_kind_row){
+                .logit = sl_kind_logit(sl_linear_map(score, raw[i])),
+                .weight = row->weight,
+                .fold = fold_of(folds, row),
+                .is_right = row->is_right,
+                .is_foreign = row->is_foreign};
+        }
+        if (count == 0)
+            continue; /* one that other rows have fitted, or will */
+        item->rows = count;
+        item->right = right;
+        bool is_better = sl_fit_kind(rows, count, &map, &gain) && gain >= GAIN_MIN;
+        *kept = is_better ? map : (struct sl_kind_map){1, 0};
+    }
+    free(rows);
+    return true;
+}
+
+/* ---- one score ---- */
+
 static enum sl_err fit_score(const struct folds *folds, bool early_only,
-                             struct sl_linear_score *score, struct sl_error *error)
+                             struct sl_linear_score *score, struct sl_kinds *kinds,
+                             struct sl_error *error)
 {
     enum sl_feature_id ids[SL_FEATURE_IDS + 1] = {0};
     double *raw = malloc((folds->count + 1) * sizeof *raw);
@@ -404,7 +449,10 @@ static enum sl_err fit_score(const struct folds *folds, bool early_only,
     if (is_fitted)
         is_fitted = folds->count >= ISOTONIC_ROWS_MIN ? fit_isotonic_map(folds, raw, score)
                                                       : fit_platt(folds, raw, score);
+    bool has_memory = !is_fitted || fit_kinds(folds, raw, early_only, score, kinds);
     free(raw);
+    if (!has_memory)
+        return sl_error_set(error, SL_ERR_MEMORY, NULL);
     if (!is_fitted && early_only) {
         memset(score, 0, sizeof *score); /* a model without anything to see: there is none */
         return SL_OK;
@@ -412,154 +460,6 @@ static enum sl_err fit_score(const struct folds *folds, bool early_only,
     return is_fitted ? SL_OK
                      : sl_error_set(error, SL_ERR_INVALID,
                                     "no feature tells right answers from wrong ones in these rows");
-}
-
-/* ---- certifying ---- */
-
-/* Where the walk starts: at as many rows as prove the risk with one error among them, since a walk
- * that starts where it must see none ends at the first mislabelled row; with few rows, with none.
- * Depends on counts only, never on which rows are wrong. */
-static double first_step_rows(double risk, double delta, double effective_total)
-{
-    double none = log(delta) / log1p(-risk), one = ceil(none);
-    while (sl_eval_upper_bound(1, one, delta) > risk)
-        one += 1;
-    return effective_total >= 2 * one ? one : none;
-}
-
-static double effective_rows(const struct sl_eval_row *rows, size_t count)
-{
-    double sum = 0, squares = 0;
-    for (size_t i = 0; i < count; i++) {
-        sum += rows[i].weight;
-        squares += rows[i].weight * rows[i].weight;
-    }
-    return squares > 0 ? sum * sum / squares : 0; /* Kish's effective number */
-}
-
-struct sl_certificate sl_fit_certify(const struct sl_eval_row *scored, size_t count,
-                                     const double *grid, size_t grid_count, double risk,
-                                     double delta)
-{
-    struct sl_certificate result = {.risk = {.risk = risk, .delta = delta, .threshold = 2},
-                                    .best_error = 1};
-    double kept = 0, squares = 0, wrong = 0, total = 0;
-    size_t at = 0, answered = 0, wrong_rows = 0;
-    bool walks = true;
-    double first = first_step_rows(risk, delta, effective_rows(scored, count));
-    for (size_t i = 0; i < count; i++)
-        total += scored[i].weight;
-    for (size_t step = 0; step < grid_count; step++) {
-        for (; at < count && scored[at].score >= grid[step]; at++) {
-            kept += scored[at].weight;
-            squares += scored[at].weight * scored[at].weight;
-            wrong += scored[at].is_right ? 0 : scored[at].weight;
-            answered++;
-            wrong_rows += !scored[at].is_right;
-        }
-        double effective = squares > 0 ? kept * kept / squares : 0;
-        double error = kept > 0 ? wrong / kept : 1;
-        if (effective < first)
-            continue;
-        if (error < result.best_error)
-            result.best_error = error;
-        walks = walks && sl_eval_upper_bound(error * effective, effective, delta) <= risk;
-        if (!walks)
-            break;
-        result.holds = true;
-        result.risk.threshold = grid[step];
-        result.risk.coverage = total > 0 ? kept / total : 0;
-        result.risk.answered = answered;
-        result.risk.wrong = wrong_rows;
-    }
-    if (result.holds)
-        return result;
-    bool too_few = result.best_error >= 1; /* the walk never began */
-    size_t needed = sl_eval_rows_needed(risk, delta, too_few ? 0 : result.best_error);
-    result.rows_missing = needed > answered ? needed - answered : 0;
-    return result;
-}
-
-static double score_of(const struct sl_linear_score *score, const struct sl_fit_row *row)
-{
-    double value = sl_linear_map(score, sl_linear_raw(score, row->vector));
-    return isfinite(value) ? value : -1; /* a missing score is below every threshold */
-}
-
-/* Upper bound on the risk of what scores at least `threshold`; `rows` fall in score. */
-static double bound_above(const struct sl_eval_row *rows, size_t count, double threshold,
-                          double delta)
-{
-    double kept = 0, squares = 0, wrong = 0;
-    for (size_t i = 0; i < count && rows[i].score >= threshold; i++) {
-        kept += rows[i].weight;
-        squares += rows[i].weight * rows[i].weight;
-        wrong += rows[i].is_right ? 0 : rows[i].weight;
-    }
-    if (kept <= 0)
-        return 1;
-    double effective = kept * kept / squares;
-    return sl_eval_upper_bound(wrong / kept * effective, effective, delta);
-}
-
-/* Thresholds at even quantiles of the scores of the rows that fitted, falling, from where those rows
- * bound the risk best: above, a few mislabelled rows among the surest would end the walk before it
- * began. The order is set by rows that do not certify, so the promise holds (fixed-sequence testing
- * leaves it free). */
-static size_t make_grid(const struct folds *folds, const struct sl_linear_score *score,
-                        double delta, double grid[GRID])
-{
-    struct sl_eval_row *rows = malloc((folds->count + 1) * sizeof *rows);
-    size_t start = 0, count = folds->count;
-    double best = 2;
-    if (rows == NULL)
-        return 0;
-    for (size_t i = 0; i < count; i++)
-        rows[i] = (struct sl_eval_row){.score = score_of(score, folds->rows[i]),
-                                       .weight = folds->rows[i]->weight,
-                                       .is_right = folds->rows[i]->is_right};
-    sl_eval_sort(rows, count);
-    for (size_t step = 0; step < GRID; step++) {
-        grid[step] = rows[(step + 1) * count / GRID - ((step + 1) * count >= GRID)].score;
-        double bound = bound_above(rows, count, grid[step], delta);
-        if (bound < best) {
-            best = bound;
-            start = step;
-        }
-    }
-    memmove(grid, grid + start, (GRID - start) * sizeof *grid);
-    free(rows);
-    return GRID - start;
-}
-
-static enum sl_err certify_all(const struct folds *folds, const struct sl_fit_row *rows,
-                               size_t count, const struct sl_fit_options *options,
-                               struct sl_calibration *calibration, struct sl_error *error)
-{
-    double grid[GRID];
-    struct sl_eval_row *scored = malloc((count + 1) * sizeof *scored);
-    size_t size = 0, steps = make_grid(folds, &calibration->answer, options->delta, grid);
-    if (scored == NULL || steps == 0) {
-        free(scored);
-        return sl_error_set(error, SL_ERR_MEMORY, NULL);
-    }
-    for (size_t i = 0; i < count; i++)
-        if (!sl_fit_is_fitting(&rows[i], options->seed))
-            scored[size++] = (struct sl_eval_row){.score = score_of(&calibration->answer, &rows[i]),
-                                                  .weight = rows[i].weight,
-                                                  .is_right = rows[i].is_right,
-                                                  .is_foreign = rows[i].is_foreign};
-    sl_eval_sort(scored, size);
-    for (size_t i = 0; i < options->risk_count; i++) {
-        struct sl_certificate certificate =
-            sl_fit_certify(scored, size, grid, steps, options->risks[i], options->delta);
-        if (options->certificates != NULL)
-            options->certificates[i] = certificate;
-        if (certificate.holds && calibration->risk_count < SL_CALIBRATION_RISKS_MAX)
-            calibration->risks[calibration->risk_count++] = certificate.risk;
-    }
-    free(scored);
-    return SL_OK;
 }
 
 /* ---- the whole ---- */
@@ -580,31 +480,79 @@ static enum sl_err check_rows(const struct folds *folds, struct sl_error *error)
     return SL_OK;
 }
 
+static bool folds_init(struct folds *folds, const struct sl_fit_row *rows, size_t count,
+                       uint64_t seed)
+{
+    *folds = (struct folds){.seed = seed};
+    folds->rows = malloc((count + 1) * sizeof *folds->rows);
+    folds->part = malloc((count + 1) * sizeof *folds->part);
+    for (size_t i = 0; folds->rows != NULL && i < count; i++)
+        if (sl_fit_is_fitting(&rows[i], seed))
+            folds->rows[folds->count++] = &rows[i];
+    return folds->rows != NULL && folds->part != NULL;
+}
+
+static void folds_clear(struct folds *folds)
+{
+    free(folds->rows);
+    free(folds->part);
+}
+
 enum sl_err sl_fit(const struct sl_fit_row *rows, size_t count,
                    const struct sl_fit_options *options, struct sl_calibration *calibration,
                    struct sl_error *error)
 {
-    struct folds folds = {.seed = options->seed};
-    enum sl_err err = SL_ERR_MEMORY;
-    folds.rows = malloc((count + 1) * sizeof *folds.rows);
-    folds.part = malloc((count + 1) * sizeof *folds.part);
-    if (folds.rows == NULL || folds.part == NULL) {
-        sl_error_set(error, err, NULL);
-        goto out;
-    }
-    for (size_t i = 0; i < count; i++)
-        if (sl_fit_is_fitting(&rows[i], options->seed))
-            folds.rows[folds.count++] = &rows[i];
-    err = check_rows(&folds, error);
+    struct folds folds;
+    enum sl_err err = folds_init(&folds, rows, count, options->seed)
+                          ? check_rows(&folds, error)
+                          : sl_error_set(error, SL_ERR_MEMORY, NULL);
     if (err == SL_OK)
-        err = fit_score(&folds, false, &calibration->answer, error);
+        err = fit_score(&folds, false, &calibration->answer, &calibration->kinds, error);
     if (err == SL_OK)
-        err = fit_score(&folds, true, &calibration->prompt, error);
+        err = fit_score(&folds, true, &calibration->prompt, &calibration->kinds, error);
     if (err == SL_OK)
-        err = certify_all(&folds, rows, count, options, calibration, error);
+        err = sl_fit_certify_all(folds.rows, folds.count, rows, count, options, calibration, error);
     calibration->rows = count;
-out:
-    free(folds.rows);
-    free(folds.part);
+    folds_clear(&folds);
+    return err;
+}
+
+/* Some kind has enough rows of its own. */
+static enum sl_err check_kinds(const struct folds *folds, struct sl_error *error)
+{
+    size_t own[SL_KINDS_MAX + 1] = {0}, most = 0;
+    for (size_t i = 0; i < folds->count; i++)
+        own[folds->rows[i]->kind] += !folds->rows[i]->is_foreign;
+    for (uint32_t kind = 1; kind <= SL_KINDS_MAX; kind++)
+        most = own[kind] > most ? own[kind] : most;
+    return most >= SL_KIND_ROWS_MIN
+               ? SL_OK
+               : sl_error_set(error, SL_ERR_INVALID,
+                              "%zu rows of one kind to fit on: at least %d are needed (twice that "
+                              "in the file)", most, SL_KIND_ROWS_MIN);
+}
+
+enum sl_err sl_fit_add(const struct sl_fit_row *rows, size_t count,
+                       const struct sl_fit_options *options, struct sl_calibration *calibration,
+                       struct sl_error *error)
+{
+    struct folds folds;
+    double *raw = malloc((count + 1) * sizeof *raw);
+    bool has_memory = folds_init(&folds, rows, count, options->seed) && raw != NULL;
+    enum sl_err err = has_memory ? check_kinds(&folds, error)
+                                 : sl_error_set(error, SL_ERR_MEMORY, NULL);
+    for (int early = 0; early <= 1 && err == SL_OK; early++) {
+        const struct sl_linear_score *score = early ? &calibration->prompt : &calibration->answer;
+        for (size_t i = 0; i < folds.count; i++)
+            raw[i] = sl_linear_raw(score, folds.rows[i]->vector);
+        if (score->count != 0 && !fit_kinds(&folds, raw, early, score, &calibration->kinds))
+            err = sl_error_set(error, SL_ERR_MEMORY, NULL);
+    }
+    if (err == SL_OK)
+        err = sl_fit_bear_out(rows, count, options, calibration, error);
+    if (err == SL_OK)
+        calibration->rows += count;
+    free(raw);
+    folds_clear(&folds);
     return err;
 }

@@ -19,6 +19,7 @@ struct sl_fit_row {
     double vector[SL_FEATURE_IDS]; /* NaN: not measured */
     double weight;
     uint64_t key; /* decides halves and folds: a hash of the row's id */
+    uint32_t kind; /* among the calibration's; SL_KIND_SHARED: none */
     bool is_right, is_foreign;
 };
 
@@ -39,11 +40,19 @@ struct sl_fit_options {
 };
 
 /* Half of the rows (by key) fits, the other half certifies. Fills answer, prompt, risks and rows of
- * *calibration. A risk that the rows cannot certify is left out. Errors: SL_ERR_INVALID (too few
+ * *calibration, and the maps of the kinds that it has: where rows that a map has not seen are told no
+ * better by it, or there are too few, the shared score stays. A risk that the rows cannot certify is left out. Errors: SL_ERR_INVALID (too few
  * rows, or all of them right or all wrong), SL_ERR_MEMORY. */
 enum sl_err sl_fit(const struct sl_fit_row *rows, size_t count,
                    const struct sl_fit_options *options, struct sl_calibration *calibration,
                    struct sl_error *error) SL_MUST_CHECK;
+/* Fits the maps of those kinds that the rows have, over the scores that *calibration has, which must
+ * not have seen these rows; all else stays. A certified risk stays where the half that does not fit
+ * bears it out at its threshold (certificates: one for each risk that there was). Errors:
+ * SL_ERR_INVALID (too few rows of any kind), SL_ERR_MEMORY. */
+enum sl_err sl_fit_add(const struct sl_fit_row *rows, size_t count,
+                       const struct sl_fit_options *options, struct sl_calibration *calibration,
+                       struct sl_error *error) SL_MUST_CHECK;
 /* True for the half that fits. */
 bool sl_fit_is_fitting(const struct sl_fit_row *row, uint64_t seed);
 
@@ -63,5 +72,18 @@ size_t sl_fit_isotonic(const double *scores, const double *weights, const bool *
 struct sl_certificate sl_fit_certify(const struct sl_eval_row *scored, size_t count,
                                      const double *grid, size_t grid_count, double risk,
                                      double delta);
+/* The walk for each risk of the options, over the rows that do not fit; the grid is of the `fitting`.
+ * SL_ERR_MEMORY. */
+enum sl_err sl_fit_certify_all(const struct sl_fit_row *const *fitting, size_t fitting_count,
+                               const struct sl_fit_row *rows, size_t count,
+                               const struct sl_fit_options *options,
+                               struct sl_calibration *calibration,
+                               struct sl_error *error) SL_MUST_CHECK;
+/* Keeps of the certified risks those that these rows bear out, each at its threshold: one exact test
+ * each, at a threshold that they did not choose. SL_ERR_MEMORY. */
+enum sl_err sl_fit_bear_out(const struct sl_fit_row *rows, size_t count,
+                            const struct sl_fit_options *options,
+                            struct sl_calibration *calibration,
+                            struct sl_error *error) SL_MUST_CHECK;
 
 #endif

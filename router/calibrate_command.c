@@ -12,8 +12,10 @@
 #include "sluice/calibrate.h"
 
 #include "calibrate.h"
+#include "calibrate_sets.h"
 #include "command_support.h"
 #include "eval_figures.h"
+#include "eval_kinds.h"
 #include "local_run.h"
 
 #include <math.h>
@@ -21,7 +23,6 @@
 #include <unistd.h>
 
 #define COMMAND "calibrate"
-#define RISKS 5
 #define PLOT_ROWS 10
 #define PLOT_WIDTH 50
 #define PRIOR_STEP 0.25   /* of the gate's weight in the choice of a label */
@@ -42,8 +43,9 @@ struct work {
     struct sl_calibration *calibration; /* owned; its gate too */
     struct sl_fit_row *fit_rows;
     double *mean_scores; /* without a calibration, per row */
-    double risks[RISKS];
-    struct sl_certificate certificates[RISKS];
+    double risks[SL_CALIBRATION_RISKS_MAX];
+    struct sl_certificate certificates[SL_CALIBRATION_RISKS_MAX];
+    size_t risk_count;
     char out_path[4096], gate_path[4096];
 };
 
@@ -157,6 +159,7 @@ static void note_row(struct work *work, size_t idx, const struct sl_local_row *r
     struct sl_fit_row *fit = &work->fit_rows[idx];
     sl_features_vector(&result->features, fit->vector);
     fit->key = row->key;
+    fit->kind = result->features.kind;
     fit->is_right = result->is_right;
     fit->is_foreign = row->is_foreign;
     struct sl_score mean = sl_confidence_score(&result->features, NULL);
@@ -215,18 +218,33 @@ static enum sl_err weigh_rows(struct work *work, struct sl_error *error)
 
 /* ---- the report ---- */
 
-/* The half that did not fit, scored with the calibration or with the mean probability. */
-static struct sl_eval_row *held_rows(const struct work *work, bool calibrated, size_t *count)
+/* With which score rows are measured. */
+enum scoring { BY_MEAN_PROBABILITY, BY_SHARED_SCORE, BY_KIND };
+#define EVERY_KIND UINT32_MAX
+
+static double score_row(const struct work *work, size_t idx, enum scoring scoring)
+{
+    const struct sl_fit_row *fit = &work->fit_rows[idx];
+    double score = scoring == BY_MEAN_PROBABILITY
+                       ? work->mean_scores[idx]
+                       : sl_calibration_score(work->calibration,
+                                              scoring == BY_KIND ? fit->kind : SL_KIND_SHARED,
+                                              fit->vector);
+    return isfinite(score) ? score : 0;
+}
+
+/* The half that did not fit. */
+static struct sl_eval_row *held_rows(const struct work *work, enum scoring scoring, uint32_t kind,
+                                     size_t *count)
 {
     struct sl_eval_row *rows = malloc((work->rows.count + 1) * sizeof *rows);
     *count = 0;
     for (size_t i = 0; rows != NULL && i < work->rows.count; i++) {
         const struct sl_fit_row *fit = &work->fit_rows[i];
-        if (sl_fit_is_fitting(fit, work->options->seed))
+        if (sl_fit_is_fitting(fit, work->options->seed) ||
+            (kind != EVERY_KIND && fit->kind != kind))
             continue;
-        double score = calibrated ? sl_calibration_score(work->calibration, fit->vector)
-                                  : work->mean_scores[i];
-        rows[(*count)++] = (struct sl_eval_row){.score = isfinite(score) ? score : 0,
+        rows[(*count)++] = (struct sl_eval_row){.score = score_row(work, i, scoring),
                                                 .weight = fit->weight,
                                                 .is_right = fit->is_right,
                                                 .is_foreign = fit->is_foreign};
@@ -299,12 +317,13 @@ static void print_plot(const struct sl_eval_row *rows, size_t count, FILE *out)
 
 static void print_certificates(const struct work *work, FILE *out)
 {
-    fprintf(out, "\n  risks, certified with probability %.3g:\n", 1 - work->options->delta);
-    for (int i = 0; i < RISKS; i++) {
+    fprintf(out, "\n  %s with probability %.3g:\n",
+            work->options->add ? "risks certified before, borne out by these rows"
+                               : "risks, certified",
+            1 - work->options->delta);
+    for (size_t i = 0; i < work->risk_count; i++) {
         const struct sl_certificate *certificate = &work->certificates[i];
         const struct sl_certified_risk *risk = &certificate->risk;
-        if (work->risks[i] <= 0)
-            continue;
         if (certificate->holds)
             fprintf(out, "    %5.2f %%: threshold %.4f answers %.2f %% (%zu rows, %zu wrong)\n",
                     100 * risk->risk, risk->threshold, 100 * risk->coverage, risk->answered,
@@ -319,6 +338,59 @@ static void print_certificates(const struct work *work, FILE *out)
     }
 }
 
+/* Of one kind, on the half that did not fit: with the shared score, and with its own map. */
+static bool measure_kind(const struct work *work, uint32_t kind, struct sl_kind_figures *shared,
+                         struct sl_kind_figures *own)
+{
+    size_t count;
+    struct sl_eval_row *before = held_rows(work, BY_SHARED_SCORE, kind, &count);
+    struct sl_eval_row *after = held_rows(work, BY_KIND, kind, &count);
+    bool has_memory = before != NULL && after != NULL;
+    if (has_memory) {
+        sl_kind_figures_measure(before, count, work->options->seed, shared);
+        sl_kind_figures_measure(after, count, work->options->seed, own);
+    }
+    free(before);
+    free(after);
+    return has_memory;
+}
+
+static void print_kinds(const struct work *work, FILE *out)
+{
+    const struct sl_kinds *kinds = &work->calibration->kinds;
+    fprintf(out, "\n  %-24s %6s %6s %8s %7s %8s %9s %9s %9s\n", "kind", "fitted", "slope", "shift",
+            "rows", "right", "ECE", "shared's", "perfect");
+    for (uint32_t kind = 0; kind <= kinds->count; kind++) {
+        struct sl_kind_figures shared, own;
+        if (!measure_kind(work, kind, &shared, &own) || own.rows == 0)
+            continue;
+        fprintf(out, "  %-24.24s ", sl_kinds_name(kinds, kind));
+        if (kind == SL_KIND_SHARED || sl_kind_map_is_shared(&kinds->items[kind - 1].answer))
+            fprintf(out, "%6s %6s %8s", "-", "-", "-");
+        else
+            fprintf(out, "%6zu %6.2f %+8.2f", kinds->items[kind - 1].rows,
+                    kinds->items[kind - 1].answer.slope, kinds->items[kind - 1].answer.shift);
+        fprintf(out, " %7zu %6.1f %% %9.4f %9.4f %9.4f\n", own.rows, 100 * own.accuracy, own.ece,
+                shared.ece, own.ece_chance);
+    }
+}
+
+/* Those of the figures with "ece_shared"; rows of no kind go as "shared". */
+static json_t *kinds_json(const struct work *work)
+{
+    const struct sl_kinds *kinds = &work->calibration->kinds;
+    json_t *list = json_array();
+    for (uint32_t kind = 0; kind <= kinds->count; kind++) {
+        struct sl_kind_figures shared, own;
+        if (!measure_kind(work, kind, &shared, &own) || own.rows == 0)
+            continue;
+        json_t *object = sl_kind_figures_json(sl_kinds_name(kinds, kind), &own);
+        json_object_set_new(object, "ece_shared", json_real(shared.ece));
+        json_array_append_new(list, object);
+    }
+    return list;
+}
+
 static json_t *report_json(const struct work *work, const struct sl_figures *before,
                            const struct sl_figures *after)
 {
@@ -326,12 +398,12 @@ static json_t *report_json(const struct work *work, const struct sl_figures *bef
     for (size_t i = 0; i < work->calibration->answer.count; i++)
         json_array_append_new(names,
                               json_string(sl_feature_id_word(work->calibration->answer.ids[i])));
-    return json_pack("{s:I, s:I, s:f, s:s, s:o, s:o, s:o}", "rows", (json_int_t)work->rows.count,
+    return json_pack("{s:I, s:I, s:f, s:s, s:o, s:o, s:o, s:o}", "rows", (json_int_t)work->rows.count,
                      "labels", (json_int_t)work->rows.label_count, "oos_share",
                      work->options->oos_share, "map",
                      work->calibration->answer.knot_count != 0 ? "isotonic" : "platt", "features",
                      names, "mean_probability", sl_figures_json(before), "calibrated",
-                     sl_figures_json(after));
+                     sl_figures_json(after), "kinds", kinds_json(work));
 }
 
 static void print_report(const struct work *work, const struct sl_eval_row *rows, size_t count,
@@ -349,6 +421,7 @@ static void print_report(const struct work *work, const struct sl_eval_row *rows
     fprintf(out, "\nMap: %s.\n\n  %-44s %9s %9s\n",
             answer->knot_count != 0 ? "isotonic" : "Platt's sigmoid", "", "mean prob", "fitted");
     sl_figures_print(after, before, out);
+    print_kinds(work, out);
     print_thresholds(work, rows, count, out);
     print_plot(rows, count, out);
     print_certificates(work, out);
@@ -360,8 +433,8 @@ static void print_report(const struct work *work, const struct sl_eval_row *rows
 static void print_json(const struct work *work, FILE *out)
 {
     json_t *object = sl_calibration_json(work->calibration), *missing = json_array();
-    for (int i = 0; i < RISKS; i++)
-        if (work->risks[i] > 0 && !work->certificates[i].holds)
+    for (size_t i = 0; i < work->risk_count; i++)
+        if (!work->certificates[i].holds)
             json_array_append_new(
                 missing, json_pack("{s:f, s:I, s:f}", "risk", work->risks[i], "rows_missing",
                                    (json_int_t)work->certificates[i].rows_missing, "best_error",
@@ -375,17 +448,43 @@ static void print_json(const struct work *work, FILE *out)
 
 /* ---- the whole ---- */
 
+/* The usual ones, and the wanted one where it is another. */
+static void choose_risks(struct work *work)
+{
+    const double standard[] = {0.01, 0.02, 0.05, 0.1};
+    bool is_among = false;
+    for (; work->risk_count < sizeof standard / sizeof *standard; work->risk_count++) {
+        work->risks[work->risk_count] = standard[work->risk_count];
+        is_among = is_among || fabs(standard[work->risk_count] - work->options->risk) < 1e-9;
+    }
+    if (!is_among)
+        work->risks[work->risk_count++] = work->options->risk;
+}
+
+/* A new one; or the one that is there, to be added to. */
+static enum sl_err start_calibration(struct work *work, struct sl_error *error)
+{
+    const uint8_t *digest = sl_engine_info(work->engine)->digest;
+    if (work->options->add) {
+        enum sl_err err = sl_calibration_open_beside(work->options->model_path, digest,
+                                                     &work->calibration, error);
+        work->risk_count = err == SL_OK ? work->calibration->risk_count : 0;
+        for (size_t i = 0; i < work->risk_count; i++)
+            work->risks[i] = work->calibration->risks[i].risk;
+        return err;
+    }
+    work->calibration = calloc(1, sizeof *work->calibration);
+    if (work->calibration == NULL)
+        return sl_error_set(error, SL_ERR_MEMORY, NULL);
+    memcpy(work->calibration->model_digest, digest, 32);
+    choose_risks(work);
+    return SL_OK;
+}
+
 static enum sl_err prepare(struct work *work, struct sl_error *error)
 {
     const struct sl_calibrate_options *options = work->options;
-    const double standard[RISKS - 1] = {0.01, 0.02, 0.05, 0.1};
     bool fits = true;
-    memcpy(work->risks, standard, sizeof standard);
-    for (int i = 0; i < RISKS - 1; i++)
-        if (fabs(standard[i] - options->risk) < 1e-9)
-            work->risks[RISKS - 1] = -1; /* it is among them */
-    if (work->risks[RISKS - 1] == 0)
-        work->risks[RISKS - 1] = options->risk;
     if (options->out_path != NULL)
         fits = (size_t)snprintf(work->out_path, sizeof work->out_path, "%s", options->out_path) <
                sizeof work->out_path;
@@ -398,24 +497,36 @@ static enum sl_err prepare(struct work *work, struct sl_error *error)
     else
         fits = fits && sl_calibration_path(options->model_path, ".gate", work->gate_path,
                                            sizeof work->gate_path);
-    work->calibration = calloc(1, sizeof *work->calibration);
-    if (!fits || work->calibration == NULL)
-        return sl_error_set(error, fits ? SL_ERR_MEMORY : SL_ERR_INVALID, "path too long");
-    enum sl_err err =
-        sl_labelled_read(options->data_path, "val", options->rows_max, &work->rows, error);
+    if (!fits)
+        return sl_error_set(error, SL_ERR_INVALID, "path too long");
+    /* Nothing is trained where kinds are added, so rows without parts all serve. */
+    enum sl_err err = sl_labelled_read(options->data_path, options->add ? "held" : "val",
+                                       options->rows_max, &work->rows, error);
     if (err == SL_OK)
         err = sl_command_open_engine(options->model_path, options->threads, &work->engine, error);
     if (err == SL_OK)
-        memcpy(work->calibration->model_digest, sl_engine_info(work->engine)->digest, 32);
-    return err;
+        err = start_calibration(work, error);
+    return err == SL_OK ? sl_labelled_kinds(&work->rows, options->data_path,
+                                            &work->calibration->kinds, error)
+                        : err;
+}
+
+/* Figures of added rows stand within those of the calibration that they were added to. */
+static void keep_report(struct sl_calibration *calibration, json_t *made)
+{
+    if (calibration->report == NULL)
+        calibration->report = made;
+    else
+        json_object_set_new(calibration->report, "added", made);
 }
 
 static enum sl_err report(struct work *work, FILE *out, struct sl_error *error)
 {
     size_t count, before_count;
     struct sl_figures before, after;
-    struct sl_eval_row *rows = held_rows(work, true, &count);
-    struct sl_eval_row *before_rows = held_rows(work, false, &before_count);
+    struct sl_eval_row *rows = held_rows(work, BY_KIND, EVERY_KIND, &count);
+    struct sl_eval_row *before_rows =
+        held_rows(work, BY_MEAN_PROBABILITY, EVERY_KIND, &before_count);
     enum sl_err err = rows == NULL || before_rows == NULL
                           ? sl_error_set(error, SL_ERR_MEMORY, NULL)
                           : SL_OK;
@@ -423,7 +534,7 @@ static enum sl_err report(struct work *work, FILE *out, struct sl_error *error)
         const uint32_t resamples = 200; /* enough for a second digit; `sluice eval` does more */
         sl_figures_measure(before_rows, before_count, 0.6, 0, 0, &before);
         sl_figures_measure(rows, count, 0.6, resamples, work->options->seed, &after);
-        work->calibration->report = report_json(work, &before, &after);
+        keep_report(work->calibration, report_json(work, &before, &after));
         err = sl_calibration_save(work->calibration, work->out_path, error);
     }
     if (err == SL_OK && work->options->json)
@@ -437,8 +548,8 @@ static enum sl_err report(struct work *work, FILE *out, struct sl_error *error)
 
 static const struct sl_certificate *wanted_certificate(const struct work *work)
 {
-    int i = 0;
-    while (i < RISKS - 1 && fabs(work->risks[i] - work->options->risk) >= 1e-9)
+    size_t i = 0; /* it is among them */
+    while (i + 1 < work->risk_count && fabs(work->risks[i] - work->options->risk) >= 1e-9)
         i++;
     return &work->certificates[i];
 }
@@ -479,9 +590,9 @@ int sl_calibrate_command(const struct sl_calibrate_options *options, FILE *out, 
     if (!options_fit(options, err))
         return SL_EXIT_USAGE;
     enum sl_err code = prepare(&work, &error);
-    if (code == SL_OK)
+    if (code == SL_OK && !options->add)
         code = find_gate(&work, &error);
-    if (code == SL_OK)
+    if (code == SL_OK && !options->add)
         code = choose_prior_weight(&work, &error);
     if (code == SL_OK)
         code = run_rows(&work, &error);
@@ -489,16 +600,17 @@ int sl_calibrate_command(const struct sl_calibrate_options *options, FILE *out, 
         code = weigh_rows(&work, &error);
     struct sl_fit_options fit = {.delta = options->delta,
                                  .risks = work.risks,
-                                 .risk_count = work.risks[RISKS - 1] > 0 ? RISKS : RISKS - 1,
+                                 .risk_count = work.risk_count,
                                  .seed = options->seed,
                                  .certificates = work.certificates};
     if (code == SL_OK)
-        code = sl_fit(work.fit_rows, work.rows.count, &fit, work.calibration, &error);
+        code = (options->add ? sl_fit_add : sl_fit)(work.fit_rows, work.rows.count, &fit,
+                                                    work.calibration, &error);
     if (code == SL_OK)
         code = report(&work, out, &error);
     int status = code == SL_OK ? SL_EXIT_FINE : sl_command_fail(err, COMMAND, &error);
     fflush(out);
-    if (code == SL_OK && !wanted_certificate(&work)->holds)
+    if (code == SL_OK && !options->add && !wanted_certificate(&work)->holds)
         status = refuse_risk(&work, wanted_certificate(&work), err);
     work_clear(&work);
     return status;

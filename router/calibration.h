@@ -7,16 +7,22 @@
  *
  * where `map` is piecewise linear and rising (isotonic), or absent (the sigmoid's own scale was
  * fitted: Platt). A second, smaller model of the same form sees only what is known before the first
- * token.
+ * token. Where the request is of a kind that the rows showed to differ, both scores then go through
+ * that kind's own map (calibration_kinds.h).
  *
  * Threads: immutable after opening.
  */
 #ifndef SLUICE_CALIBRATION_H
 #define SLUICE_CALIBRATION_H
 
+#include "calibration_kinds.h"
 #include "feature_vector.h"
 #include "gate.h"
 
+/* Of the file. 2 has no kinds and is read as such: all its scores are shared. 1 scaled its features
+ * in another way and is refused. */
+#define SL_CALIBRATION_FORMAT 3
+#define SL_CALIBRATION_FORMAT_OLDEST 2
 #define SL_CALIBRATION_KNOTS_MAX 256
 #define SL_CALIBRATION_RISKS_MAX 32
 
@@ -38,6 +44,7 @@ struct sl_certified_risk {
 struct sl_calibration {
     uint8_t model_digest[32];
     struct sl_linear_score answer, prompt;
+    struct sl_kinds kinds;
     struct sl_certified_risk risks[SL_CALIBRATION_RISKS_MAX];
     size_t risk_count;
     size_t rows;
@@ -50,16 +57,16 @@ struct sl_calibration {
 
 /* NULL for a NULL calibration or one without a gate. */
 const struct sl_gate *sl_calibration_gate(const struct sl_calibration *calibration);
-/* NaN where a feature that is used is missing. */
-double sl_calibration_score(const struct sl_calibration *calibration,
+/* Of a request of this kind (SL_KIND_SHARED: of none). NaN where a feature that is used is missing. */
+double sl_calibration_score(const struct sl_calibration *calibration, uint32_t kind,
                             const double vector[SL_FEATURE_IDS]);
 /* The highest score over a box of features. */
-double sl_calibration_score_max(const struct sl_calibration *calibration,
+double sl_calibration_score_max(const struct sl_calibration *calibration, uint32_t kind,
                                 const double low[SL_FEATURE_IDS],
                                 const double high[SL_FEATURE_IDS]);
-double sl_calibration_prompt_score(const struct sl_calibration *calibration,
+double sl_calibration_prompt_score(const struct sl_calibration *calibration, uint32_t kind,
                                    const double vector[SL_FEATURE_IDS]);
-/* One model of the two, before (`raw`) and after its map. */
+/* One model of the two, before (`raw`) and after its map; without the kind's. */
 double sl_linear_raw(const struct sl_linear_score *score, const double vector[SL_FEATURE_IDS]);
 double sl_linear_map(const struct sl_linear_score *score, double raw);
 

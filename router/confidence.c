@@ -172,6 +172,8 @@ void sl_features_answer(struct sl_features *features, const struct sl_calibratio
     }
 }
 
+void sl_features_kind(struct sl_features *features, uint32_t kind) { features->kind = kind; }
+
 /* ---- the vector ---- */
 
 static const struct {
@@ -374,7 +376,8 @@ struct sl_score sl_confidence_score(const struct sl_features *features,
     /* Known only at the end; a running score takes the agreement for granted. */
     if (!features->has_answer)
         vector[SL_F_GATE_DISAGREES] = features->has_gate ? 0 : (double)NAN;
-    return made_score(features, sl_calibration_score(calibration, vector), SL_SCORE_CALIBRATED);
+    return made_score(features, sl_calibration_score(calibration, features->kind, vector),
+                      SL_SCORE_CALIBRATED);
 }
 
 double sl_confidence_best(const struct sl_features *features,
@@ -388,7 +391,7 @@ double sl_confidence_best(const struct sl_features *features,
         return exp(features->logprob_sum / ((double)features->tokens + tokens_left));
     double low[SL_FEATURE_IDS], high[SL_FEATURE_IDS];
     sl_features_bounds(features, tokens_left, low, high);
-    double best = sl_calibration_score_max(calibration, low, high);
+    double best = sl_calibration_score_max(calibration, features->kind, low, high);
     return isfinite(best) ? best : 1;
 }
 
@@ -399,7 +402,8 @@ struct sl_score sl_confidence_prompt_score(const struct sl_features *features,
         return no_score(features);
     double vector[SL_FEATURE_IDS];
     sl_features_vector(features, vector);
-    return made_score(features, sl_calibration_prompt_score(calibration, vector), SL_SCORE_PROMPT);
+    return made_score(features, sl_calibration_prompt_score(calibration, features->kind, vector),
+                      SL_SCORE_PROMPT);
 }
 
 json_t *sl_features_json(const struct sl_features *features)

@@ -9,8 +9,9 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
-#define BINS 15 /* as in Guo et al. 2017 */
+#define BINS SL_EVAL_BINS
 
 static int compare_falling(const void *a, const void *b)
 {
@@ -159,22 +160,71 @@ double sl_eval_kept(const struct sl_eval_row *rows, size_t count, double thresho
     return total > 0 ? kept / total : 0;
 }
 
+/* From 0 up to 1, by splitmix64. */
+static double uniform(uint64_t *state)
+{
+    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return (double)((z ^ z >> 31) >> 11) * 0x1p-53;
+}
+
+static int bin_of(double place)
+{
+    int bin = (int)(place * BINS);
+    return bin < 0 ? 0 : bin >= BINS ? BINS - 1 : bin;
+}
+
+static double bins_error(const struct sl_eval_bin bins[BINS])
+{
+    double sum = 0, total = 0;
+    for (int bin = 0; bin < BINS; bin++) {
+        sum += fabs(bins[bin].score - bins[bin].right);
+        total += bins[bin].weight;
+    }
+    return total > 0 ? sum / total : (double)NAN;
+}
+
+static void bins_add(struct sl_eval_bin *bin, const struct sl_eval_row *row, bool is_right)
+{
+    bin->rows++;
+    bin->weight += row->weight;
+    bin->score += row->weight * row->score;
+    bin->right += is_right ? row->weight : 0;
+}
+
+void sl_eval_bins(const struct sl_eval_row *rows, size_t count, struct sl_eval_bin bins[BINS])
+{
+    memset(bins, 0, BINS * sizeof *bins);
+    for (size_t i = 0; i < count; i++)
+        bins_add(&bins[bin_of(rows[i].score)], &rows[i], rows[i].is_right);
+}
+
 double sl_eval_ece(const struct sl_eval_row *rows, size_t count, bool equal_mass)
 {
-    double score[BINS] = {0}, right[BINS] = {0}, before = 0, total = total_weight(rows, count);
+    struct sl_eval_bin bins[BINS] = {0};
+    double before = 0, total = total_weight(rows, count);
     for (size_t i = 0; i < count; i++) {
         const struct sl_eval_row *row = &rows[i];
         double place = equal_mass ? (before + row->weight / 2) / total : row->score;
-        int bin = (int)(place * BINS);
-        bin = bin < 0 ? 0 : bin >= BINS ? BINS - 1 : bin;
-        score[bin] += row->weight * row->score;
-        right[bin] += row->is_right ? row->weight : 0;
+        bins_add(&bins[bin_of(place)], row, row->is_right);
         before += row->weight;
     }
+    return bins_error(bins);
+}
+
+double sl_eval_ece_chance(const struct sl_eval_row *rows, size_t count, uint32_t draws,
+                          uint64_t seed)
+{
     double sum = 0;
-    for (int bin = 0; bin < BINS; bin++)
-        sum += fabs(score[bin] - right[bin]);
-    return total > 0 ? sum / total : (double)NAN;
+    for (uint32_t draw = 0; draw < draws; draw++) {
+        struct sl_eval_bin bins[BINS] = {0};
+        for (size_t i = 0; i < count; i++)
+            bins_add(&bins[bin_of(rows[i].score)], &rows[i],
+                     uniform(&seed) < rows[i].score);
+        sum += bins_error(bins);
+    }
+    return draws > 0 ? sum / draws : (double)NAN;
 }
 
 double sl_eval_brier(const struct sl_eval_row *rows, size_t count)

@@ -7,7 +7,8 @@
  *
  * Sources: AUROC as the Mann-Whitney statistic, ties counting half (Fawcett 2006); risk-coverage
  * and AURC (Geifman and El-Yaniv 2017); ECE (Naeini et al. 2015, Guo et al. 2017); CPT and APGR
- * (RouteLLM, Ong et al. 2024) with a cloud that is always right.
+ * (RouteLLM, Ong et al. 2024) with a cloud that is always right; the ECE of a perfect score by
+ * consistency resampling (Bröcker and Smith 2007).
  *
  * Rows are sorted in place by falling score where a function says so; nothing else is kept. Pure
  * otherwise; any thread.
@@ -46,6 +47,18 @@ double sl_eval_coverage(const struct sl_eval_row *rows, size_t count, double ris
 double sl_eval_kept(const struct sl_eval_row *rows, size_t count, double threshold, double *risk);
 /* Expected calibration error over 15 bins of equal width, or of equal mass. */
 double sl_eval_ece(const struct sl_eval_row *rows, size_t count, bool equal_mass);
+/* The one of equal width that rows with these scores have on average where every score is true: the
+ * mean over so many draws of who is right. An ECE below it says nothing against a score. */
+double sl_eval_ece_chance(const struct sl_eval_row *rows, size_t count, uint32_t draws,
+                          uint64_t seed);
+#define SL_EVAL_BINS 15 /* as in Guo et al. 2017 */
+struct sl_eval_bin {
+    size_t rows;
+    double weight, score, right; /* sums; the latter two weighted */
+};
+/* The bins of equal width. */
+void sl_eval_bins(const struct sl_eval_row *rows, size_t count,
+                  struct sl_eval_bin bins[SL_EVAL_BINS]);
 double sl_eval_brier(const struct sl_eval_row *rows, size_t count);
 /* Area under (share sent to the cloud, share of the local errors repaired): 0.5 is chance. */
 double sl_eval_apgr(const struct sl_eval_row *rows, size_t count);

@@ -9,6 +9,7 @@
 
 #include "command_support.h"
 #include "eval_figures.h"
+#include "eval_kinds.h"
 #include "local_run.h"
 
 #include <math.h>
@@ -31,6 +32,9 @@ struct work {
     struct sl_calibration *calibration;
     struct sl_gate *gate; /* without a model */
     struct sl_eval_row *scored;
+    uint32_t *kinds;                 /* of the rows, as scored until that is sorted */
+    struct sl_kind_figures *by_kind; /* kind_count of them; [0] of the rows of no kind */
+    size_t kind_count;
     double *milliseconds;
     size_t refused;       /* rows that the model could not take */
     size_t early;         /* rows that escalate before a token is made */
@@ -46,6 +50,8 @@ static void work_clear(struct work *work)
     sl_engine_close(work->engine);
     free(work->scored);
     free(work->milliseconds);
+    free(work->kinds);
+    free(work->by_kind);
 }
 
 /* ---- opening ---- */
@@ -82,8 +88,10 @@ static enum sl_err open_all(struct work *work, struct sl_error *error)
 
 /* ---- running ---- */
 
-static void note(struct work *work, size_t idx, double score, bool is_right, double milliseconds)
+static void note(struct work *work, size_t idx, uint32_t kind, double score, bool is_right,
+                 double milliseconds)
 {
+    work->kinds[idx] = kind;
     work->scored[idx] = (struct sl_eval_row){.score = isfinite(score) ? score : 0,
                                              .weight = 1,
                                              .is_right = is_right,
@@ -106,7 +114,7 @@ static void note_local(struct work *work, size_t idx, const struct sl_local_row 
     work->early_foreign += is_early && row->is_foreign;
     if (!row->is_foreign)
         sl_labelled_count_slots(row, sl_buf_slice(&result->answer), work->slots);
-    note(work, idx, value, result->is_right, (double)result->nanoseconds / 1e6);
+    note(work, idx, result->features.kind, value, result->is_right, (double)result->nanoseconds / 1e6);
 }
 
 static enum sl_err run_model(struct work *work, struct sl_error *error)
@@ -140,7 +148,7 @@ static void run_gate(struct work *work)
         sl_gate_score_in(work->gate, row->text, &scope, probabilities, &result);
         bool is_right = row->label != NULL &&
                         strcmp(row->label, sl_gate_label(work->gate, result.label)) == 0;
-        note(work, i, result.probability, is_right, 0);
+        note(work, i, SL_KIND_SHARED, result.probability, is_right, 0);
     }
 }
 
@@ -148,7 +156,8 @@ static enum sl_err run(struct work *work, struct sl_error *error)
 {
     work->scored = calloc(work->rows.count + 1, sizeof *work->scored);
     work->milliseconds = calloc(work->rows.count + 1, sizeof *work->milliseconds);
-    if (work->scored == NULL || work->milliseconds == NULL)
+    work->kinds = calloc(work->rows.count + 1, sizeof *work->kinds);
+    if (work->scored == NULL || work->milliseconds == NULL || work->kinds == NULL)
         return sl_error_set(error, SL_ERR_MEMORY, NULL);
     if (work->gate == NULL)
         return run_model(work, error);
@@ -157,6 +166,49 @@ static enum sl_err run(struct work *work, struct sl_error *error)
 }
 
 /* ---- the report ---- */
+
+static const char *method_word(const struct work *work)
+{
+    if (work->gate != NULL)
+        return "gate";
+    return sl_score_method_word(work->calibration != NULL ? SL_SCORE_CALIBRATED
+                                                          : SL_SCORE_MEAN_PROBABILITY);
+}
+
+/* Before the rows are sorted. */
+static enum sl_err measure_kinds(struct work *work, struct sl_error *error)
+{
+    size_t count = work->rows.count;
+    struct sl_eval_row *own = malloc((count + 1) * sizeof *own);
+    work->kind_count = 1 + (work->calibration == NULL ? 0 : work->calibration->kinds.count);
+    work->by_kind = calloc(work->kind_count, sizeof *work->by_kind);
+    if (own == NULL || work->by_kind == NULL) {
+        free(own);
+        return sl_error_set(error, SL_ERR_MEMORY, NULL);
+    }
+    for (uint32_t kind = 0; kind < work->kind_count; kind++) {
+        size_t rows = sl_eval_of_kind(work->scored, work->kinds, count, kind, own);
+        sl_kind_figures_measure(own, rows, work->options->seed, &work->by_kind[kind]);
+    }
+    free(own);
+    return SL_OK;
+}
+
+static const char *kind_name(const struct work *work, uint32_t kind)
+{
+    return work->calibration == NULL ? method_word(work)
+                                     : sl_kinds_name(&work->calibration->kinds, kind);
+}
+
+static json_t *kinds_json(const struct work *work)
+{
+    json_t *list = json_array();
+    for (uint32_t kind = 0; kind < work->kind_count; kind++)
+        if (work->by_kind[kind].rows != 0)
+            json_array_append_new(
+                list, sl_kind_figures_json(kind_name(work, kind), &work->by_kind[kind]));
+    return list;
+}
 
 static int compare_doubles(const void *a, const void *b)
 {
@@ -176,14 +228,6 @@ static double quantile(const struct work *work, double share)
     return work->milliseconds[(size_t)(share * (double)(work->rows.count - 1))];
 }
 
-static const char *method_word(const struct work *work)
-{
-    if (work->gate != NULL)
-        return "gate";
-    return sl_score_method_word(work->calibration != NULL ? SL_SCORE_CALIBRATED
-                                                          : SL_SCORE_MEAN_PROBABILITY);
-}
-
 static void print_json(const struct work *work, const struct sl_figures *figures, FILE *out)
 {
     json_t *object = json_pack("{s:s, s:I, s:I, s:I, s:s, s:f, s:o, s:I, s:I, s:f, s:f}", "data",
@@ -196,6 +240,7 @@ static void print_json(const struct work *work, const struct sl_figures *figures
                                "ms_p99", quantile(work, 0.99));
     if (!isnan(slot_f1(work)))
         json_object_set_new(object, "slot_f1", json_real(slot_f1(work)));
+    json_object_set_new(object, "kinds", kinds_json(work));
     json_dumpf(object, out, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
     fputc('\n', out);
     json_decref(object);
@@ -209,9 +254,12 @@ static void print_text(const struct work *work, const struct sl_figures *figures
     sl_figures_print(figures, NULL, out);
     if (!isnan(slot_f1(work)))
         fprintf(out, "  %-44s %9.4f\n", "slot F1, exact", slot_f1(work));
+    for (uint32_t kind = 0; kind < work->kind_count; kind++)
+        if (work->by_kind[kind].rows != 0)
+            sl_kind_figures_print(kind_name(work, kind), &work->by_kind[kind], out);
     if (work->gate != NULL)
         return;
-    fprintf(out, "  %-44s %9zu\n", "rows the model could not take", work->refused);
+    fprintf(out, "\n  %-44s %9zu\n", "rows the model could not take", work->refused);
     fprintf(out, "  %-44s %9zu (%zu foreign)\n", "escalated before a token", work->early,
             work->early_foreign);
     fprintf(out, "  %-44s %7.2f, %.2f\n", "milliseconds a row, p50 and p99", quantile(work, 0.5),
@@ -241,6 +289,8 @@ int sl_eval_command(const struct sl_eval_options *options, FILE *out, FILE *err)
     enum sl_err code = open_all(&work, &error);
     if (code == SL_OK)
         code = run(&work, &error);
+    if (code == SL_OK)
+        code = measure_kinds(&work, &error);
     if (code == SL_OK) {
         struct sl_figures figures;
         sl_figures_measure(work.scored, work.rows.count, options->threshold, options->bootstrap,

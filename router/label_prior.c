@@ -80,15 +80,17 @@ static void read_token(struct sl_label_prior *prior, int32_t token, struct sl_sl
 enum sl_err sl_label_prior_create(struct sl_engine *engine, const struct sl_calibration *calibration,
                                   struct sl_label_prior **out)
 {
-    const struct sl_gate *gate = sl_calibration_gate(calibration);
     *out = NULL;
-    if (gate == NULL)
+    if (calibration == NULL)
         return SL_OK;
     struct sl_label_prior *prior = calloc(1, sizeof *prior);
     if (prior == NULL)
         return SL_ERR_MEMORY;
     prior->calibration = calibration;
-    prior->gate = gate;
+    prior->gate = sl_calibration_gate(calibration);
+    *out = prior;
+    if (prior->gate == NULL)
+        return SL_OK; /* kinds of request, but no labels to choose among */
     uint32_t vocab = sl_engine_info(engine)->vocab_size;
     struct sl_buf text;
     sl_buf_init(&text, 4096);
@@ -98,7 +100,6 @@ enum sl_err sl_label_prior_create(struct sl_engine *engine, const struct sl_cali
             read_token(prior, (int32_t)token, sl_buf_slice(&text));
     }
     sl_buf_clear(&text);
-    *out = prior;
     return SL_OK;
 }
 
@@ -141,6 +142,9 @@ void sl_label_choice_make(const struct sl_label_prior *prior, struct sl_slice us
     out->count = 0;
     out->is_weighted = false;
     if (prior == NULL)
+        return;
+    sl_features_kind(features, sl_kinds_of(&prior->calibration->kinds, schema));
+    if (prior->gate == NULL)
         return;
     struct sl_gate_scope scope;
     struct sl_gate_result result;

@@ -31,8 +31,8 @@
 
 struct sl_label_prior;
 
-/* *out is NULL where the calibration has no gate. Reads the vocabulary once (some 10 ms for 150,000
- * tokens). Errors: SL_ERR_MEMORY. */
+/* *out is NULL without a calibration. Where that has a gate, reads the vocabulary once (some 10 ms
+ * for 150,000 tokens). Errors: SL_ERR_MEMORY. */
 enum sl_err sl_label_prior_create(struct sl_engine *engine, const struct sl_calibration *calibration,
                                   struct sl_label_prior **out) SL_MUST_CHECK;
 void sl_label_prior_free(struct sl_label_prior *prior); /* NULL is fine */
@@ -43,8 +43,9 @@ struct sl_label_choice {
     bool is_weighted; /* false: the tokens are known, but the prior would change nothing */
 };
 
-/* Runs the gate over the text of the last user message, among the labels that `schema` (NULL: none)
- * allows, and fills the features of the gate and the prior. `prior` NULL: nothing is known. */
+/* Notes the request's kind in the features. Then, where there is a gate, runs it over the text of the
+ * last user message, among the labels that `schema` (NULL: none) allows, and fills the features of the
+ * gate and the prior. `prior` NULL: nothing is known. */
 void sl_label_choice_make(const struct sl_label_prior *prior, struct sl_slice user_text,
                           const json_t *schema, struct sl_features *features,
                           struct sl_label_choice *out);

@@ -16,7 +16,7 @@
 struct sl_local_runner {
     struct sl_engine *engine;
     const struct sl_calibration *calibration; /* for its gate; NULL: none */
-    struct sl_label_prior *prior;             /* owned; NULL: no gate */
+    struct sl_label_prior *prior;             /* owned; NULL: no calibration */
     json_t **schemas;                         /* by the rows' set; owned; NULL: free text */
     uint32_t set_count;
     uint32_t output_tokens_max;

@@ -23,7 +23,7 @@ struct sl_router {
     struct sl_sessions *sessions; /* which side a conversation stays on */
     struct sl_control *control;   /* the control thread */
     struct sl_shadow *shadow;     /* NULL: no cloud */
-    struct sl_label_prior *label_prior; /* NULL: no model, or one without a gate */
+    struct sl_label_prior *label_prior; /* NULL: no model, or no calibration */
     struct sl_speculation_credit speculation_credit;
     struct sl_queue *queue;       /* of struct walk_job */
     pthread_t workers[SL_WORKERS_MAX];

@@ -24,6 +24,8 @@ set(ROUTER_POLICY_SOURCES
   device.c
   agreement.c
   calibration.c
+  calibration_kinds.c
+  calibration_read.c
   gate.c
   gate_text.c
   gate_train.c
@@ -31,8 +33,12 @@ set(ROUTER_POLICY_SOURCES
   label_prior.c
   eval.c
   eval_figures.c
+  eval_kinds.c
   eval_command.c
   calibrate.c
+  calibrate_certify.c
+  calibrate_kinds.c
+  calibrate_sets.c
   calibrate_command.c
   command_support.c
   labelled.c

@@ -34,6 +34,7 @@ struct sl_calibrate_options {
     const char *gate_path;  /* NULL: MODEL.gate beside it; trained from the rows where absent */
     bool train_gate;        /* train it anew even where there is one */
     bool no_gate;
+    bool add;               /* fit kinds of these rows over the calibration that is there */
     double risk;            /* 0.02: the one that must be certified, else exit code 1; others are
                              * certified where the rows suffice */
     double delta;           /* 0.1: how often the promise may fail over draws of the rows */

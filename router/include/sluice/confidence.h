@@ -5,7 +5,7 @@
  *
  *     struct sl_features features;
  *     sl_features_init(&features);
- *     sl_label_choice_make(prior, user_text, schema, &features, &labels); // the gate, where there is one
+ *     sl_label_choice_make(prior, user_text, schema, &features, &labels); // its kind, and the gate
  *     sl_features_prompt(&features, &event.prompt, tokens, window); // after SL_EVENT_PREFILL
  *     struct sl_score early = sl_confidence_prompt_score(&features, calibration);
  *     sl_features_token(&features, &event.stats);                 // after each SL_EVENT_TOKEN
@@ -52,6 +52,7 @@ struct sl_score {
 
 /* What was gathered so far. Plain memory of about 1.2 KiB: no allocation, O(1) a token. */
 struct sl_features {
+    uint32_t kind; /* of the request, among those of the calibration; 0: none of them */
     /* prompt */
     bool has_prompt;
     struct sl_prompt_stats prompt;
@@ -81,6 +82,8 @@ struct sl_features {
 };
 
 void sl_features_init(struct sl_features *features);
+/* Of which kind the request is (label_prior.h finds it): its scores are those of that kind. */
+void sl_features_kind(struct sl_features *features, uint32_t kind);
 /* What the gate says of the text of the last user message (label_prior.h runs it). */
 void sl_features_gate(struct sl_features *features, uint32_t label, float probability, float margin,
                       float entropy, uint32_t labels);

@@ -78,7 +78,8 @@ static size_t score(const struct sl_calibration *calibration, const struct sl_fi
                     size_t count, struct sl_eval_row *out)
 {
     for (size_t i = 0; i < count; i++)
-        out[i] = (struct sl_eval_row){.score = sl_calibration_score(calibration, rows[i].vector),
+        out[i] = (struct sl_eval_row){.score = sl_calibration_score(calibration, SL_KIND_SHARED,
+                                                                    rows[i].vector),
                                       .weight = 1,
                                       .is_right = rows[i].is_right,
                                       .is_foreign = rows[i].is_foreign};

@@ -4,6 +4,10 @@
  * reference data that it was not trained on, answers held to each file's labels. The goals are the
  * issue's; a goal that the shipped files miss stands here with what they reach, and with the goal
  * beside it, so that it cannot get worse unseen.
+ *
+ * Confidence has a goal in every kind of task. Of sentiment there are 316 rows, on which a score that
+ * is true by construction has an ECE of 0.044 on average: no score can be shown to be at 0.04 there,
+ * so `ece_over_perfect`, the distance to that, has a goal as well.
  */
 #include "sluice/calibrate.h"
 
@@ -28,10 +32,16 @@ static const struct goal goals[] = {
     {"intent_clinc150.jsonl", "ece", false, 0.02, 0.02},
     {"intent_clinc150.jsonl", "kept_accuracy", true, 0.95, 0.95},
     {"intent_clinc150.jsonl", "oos_escalated", true, 0.60, 0.60},
+    {"intent_clinc150.jsonl", "ece_over_perfect", false, 0.01, 0},
     {"intent_hwu64.jsonl", "accuracy", true, 0.88, 0.88},
+    {"intent_hwu64.jsonl", "ece", false, 0.03, 0.02},
+    {"intent_hwu64.jsonl", "ece_over_perfect", false, 0.01, 0},
     {"intent_snips.jsonl", "accuracy", true, 0.97, 0.97},
     {"intent_snips.jsonl", "slot_f1", true, 0.85, 0.85},
+    {"intent_snips.jsonl", "ece", false, 0.015, 0.02},
     {"sentiment_uci.jsonl", "accuracy", true, 0.80, 0.80},
+    {"sentiment_uci.jsonl", "ece", false, 0.065, 0.04},
+    {"sentiment_uci.jsonl", "ece_over_perfect", false, 0.02, 0},
     {"escalate_prompts.jsonl", "oos_escalated", true, 0.99, 0.99},
     {"escalate_prompts.jsonl", "early_share", true, 0.50, 0.50},
 };
@@ -65,6 +75,13 @@ static double figure_of(const json_t *report, const char *name)
     const json_t *figure = json_object_get(json_object_get(report, "figures"), name);
     if (figure != NULL)
         return json_real_value(json_object_get(figure, "value"));
+    if (strcmp(name, "ece_over_perfect") == 0) {
+        const json_t *kinds = json_object_get(report, "kinds");
+        ck_assert_uint_eq(json_array_size(kinds), 1); /* the rows of a file are of one kind */
+        const json_t *kind = json_array_get(kinds, 0);
+        return json_real_value(json_object_get(kind, "ece")) -
+               json_real_value(json_object_get(kind, "ece_chance"));
+    }
     if (strcmp(name, "slot_f1") == 0)
         return json_real_value(json_object_get(report, name));
     ck_assert_str_eq(name, "early_share"); /* of the rows, escalated before a token is made */
@@ -87,7 +104,7 @@ START_TEST(the_shipped_model_keeps_what_its_card_says)
         }
         double value = figure_of(report, goal->figure);
         bool holds = goal->at_least ? value >= goal->limit : value <= goal->limit;
-        printf("  %-24s %-20s %8.4f %9s %.2f %8.2f  %s\n", goal->file, goal->figure, value,
+        printf("  %-24s %-20s %8.4f %8s %.3f %8.2f  %s\n", goal->file, goal->figure, value,
                goal->at_least ? ">=" : "<=", goal->limit, goal->goal, holds ? "ok" : "FAILED");
         passed += holds;
     }

@@ -21,11 +21,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         low[id] = -1;
         high[id] = 1;
     }
-    double worst = sl_calibration_score(calibration, low);
-    double best = sl_calibration_score_max(calibration, low, high);
-    double prompt = sl_calibration_prompt_score(calibration, high);
-    if (!(worst >= 0 && worst <= 1) || best < worst - 1e-9 || prompt < 0 || prompt > 1)
-        abort();
+    for (uint32_t kind = 0; kind <= calibration->kinds.count; kind++) {
+        double worst = sl_calibration_score(calibration, kind, low);
+        double best = sl_calibration_score_max(calibration, kind, low, high);
+        double prompt = sl_calibration_prompt_score(calibration, kind, high);
+        if (!(worst >= 0 && worst <= 1) || best < worst - 1e-9 || prompt < 0 || prompt > 1)
+            abort();
+    }
     sl_calibration_free(calibration);
     return 0;
 }

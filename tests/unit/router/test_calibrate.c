@@ -121,6 +121,146 @@ START_TEST(few_rows_get_a_sigmoid_and_too_few_are_refused)
 }
 END_TEST
 
+/* Rows of three kinds: the first as made; in the second who is right follows the
+ * features only half as strongly; of the third there are too few. */
+static struct sl_fit_row *rows_of_kinds(size_t count, uint64_t seed)
+{
+    struct sl_fit_row *rows = made_rows(count, seed);
+    for (size_t i = 0; i < count; i++) {
+        double a = (rows[i].vector[SL_F_LOGPROB_MEAN] + 2) / 0.5;
+        double b = (rows[i].vector[SL_F_PROMPT_LOGPROB] + 4) / 3;
+        rows[i].kind = i % 200 == 7 ? 3 : i % 5 == 0 ? 2 : 1;
+        if (rows[i].kind == 2)
+            rows[i].is_right = uniform() < 1 / (1 + exp(-0.4 * (1.5 + 2 * a - b)));
+    }
+    return rows;
+}
+
+static double ece_of_kind(const struct sl_calibration *calibration, const struct sl_fit_row *rows,
+                          size_t count, uint32_t kind, bool by_kind)
+{
+    struct sl_eval_row *scored = calloc(count, sizeof *scored);
+    size_t used = 0;
+    for (size_t i = 0; i < count; i++)
+        if (rows[i].kind == kind)
+            scored[used++] = (struct sl_eval_row){
+                .score = sl_calibration_score(calibration, by_kind ? kind : SL_KIND_SHARED,
+                                              rows[i].vector),
+                .weight = 1,
+                .is_right = rows[i].is_right};
+    sl_eval_sort(scored, used);
+    double ece = sl_eval_ece(scored, used, false);
+    free(scored);
+    return ece;
+}
+
+START_TEST(a_kind_that_is_surer_than_right_gets_a_map_of_its_own)
+{
+    struct sl_fit_row *rows = rows_of_kinds(3000, 21), *fresh = rows_of_kinds(20000, 22);
+    struct sl_fit_options options = {.delta = 0.1};
+    struct sl_calibration calibration = {0};
+    struct sl_error error = {0};
+    uint32_t kind;
+    for (char name[] = "a"; name[0] <= 'c'; name[0]++)
+        ck_assert_int_eq(sl_kinds_add(&calibration.kinds, name, false,
+                                      (const char *[]){name, "z"}, 2, &kind), SL_OK);
+    ck_assert_msg(sl_fit(rows, 3000, &options, &calibration, &error) == SL_OK, "%s", error.message);
+    const struct sl_kind *few = &calibration.kinds.items[2], *unsure = &calibration.kinds.items[1];
+    ck_assert(sl_kind_map_is_shared(&few->answer)); /* some eight rows that fit */
+    ck_assert_double_lt(unsure->answer.slope, 0.8);
+    ck_assert(unsure->rows > 200 && unsure->right < unsure->rows);
+    double shared = ece_of_kind(&calibration, fresh, 20000, 2, false);
+    double own = ece_of_kind(&calibration, fresh, 20000, 2, true);
+    ck_assert_double_gt(shared, 0.06);
+    ck_assert_double_lt(own, 0.04);
+    ck_assert_double_lt(ece_of_kind(&calibration, fresh, 20000, 1, true), 0.03);
+    sl_kinds_clear(&calibration.kinds);
+    free(rows);
+    free(fresh);
+}
+END_TEST
+
+START_TEST(kinds_are_added_to_a_calibration_that_has_not_seen_their_rows)
+{
+    struct sl_fit_row *rows = made_rows(3000, 31), *own = rows_of_kinds(1000, 32);
+    struct sl_fit_row *fresh = rows_of_kinds(20000, 33);
+    const double risks[] = {0.05, 0.2};
+    struct sl_fit_options options = {.delta = 0.1, .risks = risks, .risk_count = 2};
+    struct sl_calibration calibration = {0};
+    struct sl_error error = {0};
+    uint32_t kind;
+    size_t used = 0;
+    ck_assert_int_eq(sl_fit(rows, 3000, &options, &calibration, &error), SL_OK);
+    ck_assert_uint_eq(calibration.risk_count, 2);
+    struct sl_linear_score answer = calibration.answer;
+    ck_assert_int_eq(sl_kinds_add(&calibration.kinds, "a", false, (const char *[]){"a", "z"}, 2,
+                                  &kind), SL_OK);
+    ck_assert_int_eq(sl_kinds_add(&calibration.kinds, "b", false, (const char *[]){"b", "z"}, 2,
+                                  &kind), SL_OK);
+    calibration.kinds.items[0].answer = (struct sl_kind_map){0.9, 0.1}; /* fitted before */
+    for (size_t i = 0; i < 1000; i++) /* 200 rows of the second kind */
+        if (own[i].kind == 2)
+            own[used++] = own[i];
+    ck_assert_msg(sl_fit_add(own, used, &options, &calibration, &error) == SL_OK, "%s",
+                  error.message);
+    ck_assert_mem_eq(&calibration.answer, &answer, sizeof answer);
+    ck_assert_double_eq(calibration.kinds.items[0].answer.slope, 0.9);
+    ck_assert_double_lt(calibration.kinds.items[1].answer.slope, 0.8);
+    ck_assert_double_lt(ece_of_kind(&calibration, fresh, 20000, 2, true),
+                        0.6 * ece_of_kind(&calibration, fresh, 20000, 2, false));
+    ck_assert_int_eq(sl_fit_add(own, 30, &options, &calibration, &error), SL_ERR_INVALID);
+    ck_assert_ptr_nonnull(strstr(error.message, "at least 20"));
+    sl_kinds_clear(&calibration.kinds);
+    free(rows);
+    free(own);
+    free(fresh);
+}
+END_TEST
+
+/* `count` rows that all score 0.9, of which some are wrong. */
+static void sure_rows(struct sl_fit_row *rows, size_t count, size_t wrong)
+{
+    for (size_t i = 0; i < count; i++) {
+        rows[i] = (struct sl_fit_row){.weight = 1, .key = i};
+        rows[i].is_right = true;
+    }
+    for (size_t i = 0; i < count && wrong > 0; i++)
+        if (!sl_fit_is_fitting(&rows[i], 0)) {
+            rows[i].is_right = false;
+            wrong--;
+        }
+}
+
+START_TEST(a_certified_risk_stays_only_where_added_rows_bear_it_out)
+{
+    static struct sl_fit_row rows[600];
+    struct sl_certificate certificates[3];
+    struct sl_fit_options options = {.delta = 0.1, .certificates = certificates};
+    struct sl_error error = {0};
+    struct sl_calibration made = {
+        .answer = {.count = 1, .ids = {SL_F_TOKENS_LOG}, .weights = {1}, .deviations = {1},
+                   .bias = 2.2},
+        .risks = {{.risk = 0.02, .threshold = 0.8}, {.risk = 0.1, .threshold = 0.5},
+                  {.risk = 0.02, .threshold = 0.99}},
+        .risk_count = 3};
+    struct sl_calibration calibration = made;
+    sure_rows(rows, 600, 0);
+    ck_assert_int_eq(sl_fit_bear_out(rows, 600, &options, &calibration, &error), SL_OK);
+    ck_assert_uint_eq(calibration.risk_count, 2); /* nothing is answered at 0.99 */
+    ck_assert(certificates[0].holds && certificates[1].holds && !certificates[2].holds);
+    calibration = made;
+    sure_rows(rows, 600, 15); /* some 5 % of those that measure */
+    ck_assert_int_eq(sl_fit_bear_out(rows, 600, &options, &calibration, &error), SL_OK);
+    ck_assert_uint_eq(calibration.risk_count, 1);
+    ck_assert_double_eq(calibration.risks[0].risk, 0.1);
+    ck_assert_uint_eq(certificates[0].rows_missing, 0); /* the errors are too many */
+    calibration = made;
+    sure_rows(rows, 40, 0);
+    ck_assert_int_eq(sl_fit_bear_out(rows, 40, &options, &calibration, &error), SL_OK);
+    ck_assert(!certificates[0].holds && certificates[0].rows_missing > 80);
+}
+END_TEST
+
 START_TEST(the_same_rows_give_the_same_fit)
 {
     struct sl_fit_row *rows = made_rows(2500, 5);
@@ -225,6 +365,9 @@ int main(void)
     tcase_add_test(tcase, the_weights_that_made_the_rows_are_found);
     tcase_add_test(tcase, a_fit_keeps_what_helps_and_is_calibrated_on_new_rows);
     tcase_add_test(tcase, few_rows_get_a_sigmoid_and_too_few_are_refused);
+    tcase_add_test(tcase, a_kind_that_is_surer_than_right_gets_a_map_of_its_own);
+    tcase_add_test(tcase, kinds_are_added_to_a_calibration_that_has_not_seen_their_rows);
+    tcase_add_test(tcase, a_certified_risk_stays_only_where_added_rows_bear_it_out);
     tcase_add_test(tcase, the_same_rows_give_the_same_fit);
     tcase_add_test(tcase, isotonic_steps_rise_and_follow_the_rows);
     tcase_add_test(tcase, a_certified_risk_is_broken_no_more_often_than_promised);

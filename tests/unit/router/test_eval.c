@@ -4,6 +4,7 @@
  */
 #include "eval.h"
 #include "eval_figures.h"
+#include "eval_kinds.h"
 
 #include "test_support.h"
 
@@ -51,6 +52,62 @@ START_TEST(weights_count_as_copies_of_a_row)
     ck_assert_double_eq_tol(sl_eval_ece(copied, 5, false), sl_eval_ece(weighted, 4, false), 1e-12);
     ck_assert_double_eq_tol(sl_eval_coverage(copied, 5, 0.5, NULL),
                             sl_eval_coverage(weighted, 4, 0.5, NULL), 1e-12);
+}
+END_TEST
+
+/* 300 rows whose score is true: right as often as it says. */
+static void true_rows(struct sl_eval_row *rows, size_t count, uint64_t seed)
+{
+    for (size_t i = 0; i < count; i++) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        double score = 0.5 + 0.5 * (double)(seed >> 40) / (double)(1 << 24);
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        rows[i] = row(score, (double)(seed >> 40) / (double)(1 << 24) < score);
+    }
+    sl_eval_sort(rows, count);
+}
+
+START_TEST(a_true_score_has_the_ece_of_chance_and_less_with_more_rows)
+{
+    static struct sl_eval_row rows[4800];
+    double ece = 0, chance = 0;
+    for (uint64_t seed = 1; seed <= 50; seed++) {
+        true_rows(rows, 300, seed * 77);
+        ece += sl_eval_ece(rows, 300, false) / 50;
+        chance += sl_eval_ece_chance(rows, 300, 50, seed) / 50;
+    }
+    ck_assert_double_eq_tol(ece, chance, 0.005);
+    ck_assert(chance > 0.03 && chance < 0.08);
+    true_rows(rows, 4800, 5); /* sixteen times the rows: a quarter */
+    ck_assert_double_eq_tol(sl_eval_ece_chance(rows, 4800, 200, 1), chance / 4, 0.003);
+    ck_assert_double_eq(sl_eval_ece_chance(rows, 4800, 20, 1),
+                        sl_eval_ece_chance(rows, 4800, 20, 1));
+    ck_assert(isnan(sl_eval_ece_chance(rows, 0, 20, 1)));
+}
+END_TEST
+
+START_TEST(reliability_has_count_confidence_and_accuracy_of_each_bin)
+{
+    struct sl_eval_row rows[] = {row(0.99, true), row(0.95, false), row(0.5, true), row(1, true)};
+    const uint32_t kinds[] = {1, 1, 0, 1};
+    struct sl_eval_row own[4];
+    struct sl_kind_figures figures;
+    ck_assert_uint_eq(sl_eval_of_kind(rows, kinds, 4, 1, own), 3);
+    sl_kind_figures_measure(own, 3, 0, &figures);
+    const struct sl_eval_bin *last = &figures.bins[SL_EVAL_BINS - 1];
+    ck_assert_uint_eq(figures.rows, 3);
+    ck_assert_uint_eq(last->rows, 3); /* 1 is in the last bin */
+    ck_assert_double_eq_tol(last->score / last->weight, 0.98, 1e-12);
+    ck_assert_double_eq_tol(last->right / last->weight, 2.0 / 3, 1e-12);
+    ck_assert_double_eq_tol(figures.accuracy, 2.0 / 3, 1e-12);
+    ck_assert_double_eq_tol(figures.ece, 0.98 - 2.0 / 3, 1e-12);
+    json_t *json = sl_kind_figures_json("k", &figures);
+    ck_assert_uint_eq(json_array_size(json_object_get(json, "bins")), 1);
+    ck_assert_str_eq(json_string_value(json_object_get(json, "name")), "k");
+    json_decref(json);
+    ck_assert_uint_eq(sl_eval_of_kind(rows, kinds, 4, 2, own), 0);
+    sl_kind_figures_measure(own, 0, 0, &figures);
+    ck_assert(isnan(figures.ece));
 }
 END_TEST
 
@@ -186,6 +243,8 @@ int main(void)
     TCase *tcase = tcase_create("eval");
     tcase_add_test(tcase, auroc_counts_pairs_and_halves_ties);
     tcase_add_test(tcase, weights_count_as_copies_of_a_row);
+    tcase_add_test(tcase, a_true_score_has_the_ece_of_chance_and_less_with_more_rows);
+    tcase_add_test(tcase, reliability_has_count_confidence_and_accuracy_of_each_bin);
     tcase_add_test(tcase, aurc_is_the_mean_risk_over_coverages);
     tcase_add_test(tcase, coverage_is_the_largest_share_that_holds_the_risk);
     tcase_add_test(tcase, tied_scores_are_kept_together);
