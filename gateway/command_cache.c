@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * `sluice cache stats|purge|export|rotate-key`: the answer cache of the data folder. A gateway that
- * runs on the same folder takes up what changed here within a second.
+ * runs on the same folder takes up what changed here within a second. How large the cache may be is
+ * that gateway's to know: whoever opens a store evicts what is over its own bounds, so here there
+ * are none.
  */
 #include "commands.h"
 
@@ -26,7 +28,8 @@ static enum sl_err open_cache(const struct sl_command_call *call, struct sl_cach
     sl_cache_config_init(&config);
     config.path = path;
     config.key_path = key_path;
-    config.bytes_max = call->options->cache_bytes_max;
+    config.bytes_max = UINT64_MAX;
+    config.entries_max = UINT64_MAX;
     config.memory_bytes_max = 0;
     err = sl_cache_open(&config, out, error);
     if (err != SL_OK || sl_cache_state(*out) == SL_CACHE_ON)

@@ -52,6 +52,8 @@ int sl_command_policy_explain(struct sl_command_call *call)
                                      .headers = headers};
     const char *mode = sl_commands_flag(call, "mode"), *app = sl_commands_flag(call, "app");
     json_t *explained = NULL;
+    struct sl_options options = *call->options;
+    options.cache_bytes_max = UINT64_MAX; /* nothing is evicted here; see command_cache.c */
     struct sl_buf body;
     if (call->arguments.word_count != 1)
         return sl_commands_misuse("policy explain takes one REQUEST.json (- is standard input)");
@@ -64,7 +66,7 @@ int sl_command_policy_explain(struct sl_command_call *call)
     sl_buf_init(&body, REQUEST_BYTES_MAX);
     enum sl_err err = read_all(call->arguments.words[0], &body, &error);
     if (err == SL_OK)
-        err = sl_gateway_open_parts(call->options, &gateway, &error);
+        err = sl_gateway_open_parts(&options, &gateway, &error);
     if (err == SL_OK) {
         input.body = sl_buf_slice(&body);
         err = sl_edge_explain(sl_gateway_edge(gateway), &input, &explained, &error);

@@ -164,24 +164,44 @@ test('a new policy takes what the old one made; the same one keeps it over a res
   await box.stop();
 });
 
+// Runs a command on the data folder and gives its JSON.
+function run(place, args) {
+  const { status, stdout, stderr } = spawnSync(join(build, 'sluice'), [...args, '--data-dir', place, '--json'], {
+    encoding: 'utf8', env: { ...process.env, SLUICE_CLOUD_KEY: 'unused', SLUICE_CLOUD_CA_FILE: cloud.ca } });
+  assert.equal(status, 0, stderr);
+  return JSON.parse(stdout);
+}
+
+// A gateway with one stored answer, and the request that it answers.
+async function boxWithOneAnswer(place, content) {
+  const box = await startGateway(place, { cloud, policy: policyText(cloud, { threshold: 1 }) });
+  const asked = chat(content, { temperature: 0 });
+  assert.equal((await post(box, asked)).headers.get('x-sluice-cache'), 'miss');
+  assert.ok(await until(() => run(place, ['cache', 'stats']).entries === 1));
+  return { box, asked };
+}
+
 test('explaining under another policy leaves a running gateway’s answers alone', async () => {
   const place = scratch(), elsewhere = scratch();
-  const box = await startGateway(place, { cloud, policy: policyText(cloud, { threshold: 1 }) });
-  const asked = chat('the mill on the third hill', { temperature: 0 });
-  assert.equal((await post(box, asked)).headers.get('x-sluice-cache'), 'miss');
-  await new Promise((resolve) => setTimeout(resolve, 300));
-  const run = (args) => {
-    const { status, stdout, stderr } = spawnSync(join(build, 'sluice'), [...args, '--data-dir', place, '--json'], {
-      encoding: 'utf8', env: { ...process.env, SLUICE_CLOUD_KEY: 'unused', SLUICE_CLOUD_CA_FILE: cloud.ca } });
-    assert.equal(status, 0, stderr);
-    return JSON.parse(stdout);
-  };
-  assert.equal(run(['cache', 'stats']).entries, 1);
+  const { box, asked } = await boxWithOneAnswer(place, 'the mill on the third hill');
   const edited = join(elsewhere, 'edited.json'), request = join(elsewhere, 'request.json');
   writeFileSync(edited, policyText(cloud, { threshold: 0.5 }));
   writeFileSync(request, JSON.stringify(asked));
-  run(['policy', 'explain', request, '--policy', edited, '--model', defaultModel]);
-  assert.equal(run(['cache', 'stats']).entries, 1, 'it is an edit that may never come into force');
+  run(place, ['policy', 'explain', request, '--policy', edited, '--model', defaultModel]);
+  assert.equal(run(place, ['cache', 'stats']).entries, 1, 'it is an edit that may never come into force');
+  assert.equal((await post(box, asked)).headers.get('x-sluice-cache'), 'hit');
+  await box.stop();
+});
+
+test('a command that knows another bound than the gateway evicts nothing', async () => {
+  const place = scratch(), request = join(scratch(), 'request.json');
+  const { box, asked } = await boxWithOneAnswer(place, 'the ferry to the small island');
+  writeFileSync(request, JSON.stringify(asked));
+  const small = ['--cache-bytes-max', '1'];
+  assert.equal(run(place, ['cache', 'stats', ...small]).entries, 1);
+  run(place, ['policy', 'explain', request, '--policy', box.policyFile, '--model', defaultModel, ...small]);
+  assert.equal(run(place, ['cache', 'rotate-key', ...small]).entries, 1);
+  assert.equal(run(place, ['cache', 'stats', ...small]).entries, 1);
   assert.equal((await post(box, asked)).headers.get('x-sluice-cache'), 'hit');
   await box.stop();
 });
