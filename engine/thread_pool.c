@@ -6,9 +6,9 @@
  *
  *   - Each worker has three lines: a bell that it watches, the call behind it, and its answer, which
  *     only the caller watches. Nothing else is written to a line that somebody watches.
- *   - An operation is dealt out in equal shares. A worker takes chunks from the front of its own, in a
- *     line that is its own until somebody has nothing left to do; who is done takes chunks from the
- *     back of the others' shares. (Sixteen chunks from one counter for all were up to a tenth out of
+ *   - An operation is dealt out in equal shares. A worker takes the front half of what is left of
+ *     its own, in a line that is its own until somebody has nothing left to do; who is done takes the
+ *     back half of what is left of another's. (Sixteen chunks from one counter for all were up to a tenth out of
  *     balance: a matrix of 576 rows is 18 panels.)
  *
  *   caller: deal shares, bump counters (wake the sleeping) -> own share -> the others' rests
@@ -116,9 +116,11 @@ static uint64_t share_of(uint32_t first, uint32_t end)
     return (uint64_t)first << 32 | end;
 }
 
-/* Takes a chunk from the front of one's own share, or from the back of another's; false: empty. Chunks
- * are counted from the front, so all but the last of an operation are whole grains. */
-static bool take_chunk(struct worker *worker, uint32_t chunk, bool is_own, uint32_t *begin,
+/* Takes half of what is left, in whole chunks, from the front of one's own share or from the back of
+ * another's; false: empty. Half and not a chunk: taking is an atomic operation, before which all loads of
+ * the last chunk must have arrived. Chunks are counted from the front, so that all but the last of an
+ * operation are whole grains. */
+static bool take_half(struct worker *worker, uint32_t chunk, bool is_own, uint32_t *begin,
                        uint32_t *end)
 {
     uint64_t share = atomic_load_explicit(&worker->share, memory_order_relaxed), rest;
@@ -126,8 +128,9 @@ static bool take_chunk(struct worker *worker, uint32_t chunk, bool is_own, uint3
         const uint32_t first = (uint32_t)(share >> 32), last = (uint32_t)share;
         if (first >= last)
             return false;
-        *begin = is_own ? first : first + (last - first - 1) / chunk * chunk;
-        *end = is_own && last - first > chunk ? first + chunk : last;
+        const uint32_t chunks = (last - first - 1) / chunk + 1;
+        *begin = is_own ? first : first + chunks / 2 * chunk;
+        *end = is_own && chunks > 1 ? first + (chunks + 1) / 2 * chunk : last;
         rest = is_own ? share_of(*end, last) : share_of(first, *begin);
     } while (!atomic_compare_exchange_weak_explicit(&worker->share, &share, rest,
                                                     memory_order_relaxed, memory_order_relaxed));
@@ -140,7 +143,7 @@ static void work_off(struct sl_pool *pool, const struct worker *self)
     uint32_t begin, end;
     for (uint32_t i = 0; i < self->workers; i++) {
         struct worker *owner = &pool->workers[(self->idx + i) % self->workers];
-        while (take_chunk(owner, self->chunk, owner == self, &begin, &end))
+        while (take_half(owner, self->chunk, owner == self, &begin, &end))
             self->fn(self->ctx, begin, end, self->idx);
     }
 }
@@ -230,7 +233,7 @@ void sl_pool_for(struct sl_pool *pool, uint32_t count, uint32_t grain, sl_pool_r
     deal_shares(pool, count, step, fn, ctx);
     for (uint32_t i = 1; i < pool->threads; i++)
         call_worker(&pool->workers[i]);
-    if (take_chunk(self, self->chunk, true, &begin, &end))
+    if (take_half(self, self->chunk, true, &begin, &end))
         fn(ctx, begin, end, 0);
     for (uint32_t i = 1; i < pool->threads; i++)
         wake_if_asleep(&pool->workers[i]);

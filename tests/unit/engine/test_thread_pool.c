@@ -114,9 +114,9 @@ START_TEST(what_workers_wrote_is_seen_after_the_operation)
 END_TEST
 
 /* One worker is held up in its first chunk until all others are done. */
+#define DELAYED_COUNT 96
 struct delay {
-    atomic_uint done;
-    uint32_t others; /* chunks of one index that it does not hold */
+    atomic_uint done; /* indices */
 };
 
 static void hold_up_one(void *ctx, uint32_t begin, uint32_t end, uint32_t worker)
@@ -124,19 +124,18 @@ static void hold_up_one(void *ctx, uint32_t begin, uint32_t end, uint32_t worker
     struct delay *delay = ctx;
     (void)worker;
     if (begin == 0)
-        while (atomic_load(&delay->done) < delay->others)
+        while (atomic_load(&delay->done) + end < DELAYED_COUNT)
             sched_yield();
-    else
-        atomic_fetch_add(&delay->done, end - begin);
+    atomic_fetch_add(&delay->done, end - begin);
 }
 
 START_TEST(the_share_of_a_worker_that_is_held_up_is_done_by_others)
 {
     struct sl_pool *pool = sl_pool_create(3);
     for (int round = 0; round < 200; round++) {
-        struct delay delay = {.others = 47}; /* of 48: fewer than chunks of one index a share */
-        sl_pool_for(pool, 48, 1, hold_up_one, &delay);
-        ck_assert_uint_eq(atomic_load(&delay.done), 47);
+        struct delay delay = {0};
+        sl_pool_for(pool, DELAYED_COUNT, 1, hold_up_one, &delay);
+        ck_assert_uint_eq(atomic_load(&delay.done), DELAYED_COUNT);
     }
     sl_pool_free(pool);
 }
