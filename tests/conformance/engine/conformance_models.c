@@ -13,6 +13,8 @@
  *
  * Everything runs with a KV cache of floats, as the reference does; files whose weights are quantized
  * then with one of halves, as models are served, where attention may round as well: to the same limits.
+ * That is with the best kernels of this CPU. Then once more with each of the lesser ones that it has,
+ * which are what other CPUs have for their best; with the reference, every REF_STRIDEth file.
  */
 #include "model_runner.h"
 
@@ -28,6 +30,7 @@
 #define QUANTIZED_RMS_MIN 5e-3 /* the reference's own noise, from where on weights are quantized */
 #define BATCH 512
 #define FIRST_LOGITS 32
+#define REF_STRIDE 5 /* leaves most architectures and types */
 
 /* Limits of one file. */
 struct limits {
@@ -279,7 +282,8 @@ static bool is_quantized(const json_t *file)
     return number(file, "rms_rel_diff_llamacpp_vs_exact") > QUANTIZED_RMS_MIN;
 }
 
-static void run_models(enum sl_kv_format format, bool only_quantized)
+/* Of the files, in the order of their names, each `stride`th. */
+static void run_models(enum sl_kv_format format, bool only_quantized, size_t stride)
 {
     glob_t files = runner_list_cases();
     size_t cases = 0;
@@ -287,7 +291,7 @@ static void run_models(enum sl_kv_format format, bool only_quantized)
     size_t strict = 0;
     printf("# %-9s %-17s %-7s %7s %10s %10s %10s\n", "arch", "model", "type", "passed", "rms/std",
            "max/std", "nll rms");
-    for (size_t idx = 0; idx < files.gl_pathc; idx++) {
+    for (size_t idx = 0; idx < files.gl_pathc; idx += stride) {
         json_t *file = runner_load_json(files.gl_pathv[idx]);
         const json_t *first = json_array_get(json_object_get(file, "cases"), 0);
         if (json_object_get(wanted_of(first), "greedy") != NULL &&
@@ -315,13 +319,38 @@ static void run_models(enum sl_kv_format format, bool only_quantized)
 
 START_TEST(every_decoder_computes_what_the_reference_does)
 {
-    run_models(SL_KV_FORMAT_F32, false);
+    run_models(SL_KV_FORMAT_F32, false, 1);
 }
 END_TEST
 
 START_TEST(quantized_decoders_do_so_with_a_cache_of_halves)
 {
-    run_models(SL_KV_FORMAT_F16, true);
+    run_models(SL_KV_FORMAT_F16, true, 1);
+}
+END_TEST
+
+/* What a CPU of this architecture may have for its best. */
+static const char *const levels[] = {
+#if defined(__x86_64__)
+    "avx512", "avxvnni", "avx2",
+#elif defined(__aarch64__)
+    "neon",
+#endif
+    "ref",
+};
+#define LEVELS (int)(sizeof levels / sizeof levels[0])
+
+START_TEST(every_decoder_does_so_with_the_kernels_of_lesser_cpus)
+{
+    const char *level = levels[_i];
+    struct sl_error error = {0};
+    if (strcmp(level, sl_kernels()->name) == 0)
+        sl_test_skip("kernels \"%s\": those of the tests before", level);
+    if (sl_kernels_select(level, &error) != SL_OK)
+        sl_test_skip("%s", error.message);
+    const bool is_slow = strcmp(level, "ref") == 0; /* as slow as all others together */
+    printf("# with the kernels of %s:\n", level);
+    run_models(SL_KV_FORMAT_F32, false, is_slow ? REF_STRIDE : 1);
 }
 END_TEST
 
@@ -332,6 +361,7 @@ int main(void)
     tcase_set_timeout(tcase, 600);
     tcase_add_test(tcase, every_decoder_computes_what_the_reference_does);
     tcase_add_test(tcase, quantized_decoders_do_so_with_a_cache_of_halves);
+    tcase_add_loop_test(tcase, every_decoder_does_so_with_the_kernels_of_lesser_cpus, 0, LEVELS);
     suite_add_tcase(suite, tcase);
     return sl_test_main(suite);
 }
