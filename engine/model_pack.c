@@ -41,17 +41,22 @@ static uint32_t matrix_count(const struct sl_model *model)
     return 1 + model->hparams.layer_count * LAYER_MATRICES;
 }
 
-/* Matrix `idx`; NULL where the model lacks it or it stays as it is. */
+/* Matrix `idx`, which the model may lack. */
+static struct sl_matrix *slot_of(struct sl_model *model, uint32_t idx)
+{
+    if (idx == 0)
+        return &model->output;
+    struct sl_layer *layer = &model->layers[(idx - 1) / LAYER_MATRICES];
+    struct sl_matrix *const all[LAYER_MATRICES] = {&layer->q,  &layer->k,    &layer->v,
+                                                   &layer->attention_out,    &layer->up,
+                                                   &layer->gate, &layer->down};
+    return all[(idx - 1) % LAYER_MATRICES];
+}
+
+/* The same; NULL where the model lacks it or it stays as it is. */
 static struct sl_matrix *matrix_at(struct sl_model *model, uint32_t idx)
 {
-    struct sl_matrix *matrix = &model->output;
-    if (idx > 0) {
-        struct sl_layer *layer = &model->layers[(idx - 1) / LAYER_MATRICES];
-        struct sl_matrix *const all[LAYER_MATRICES] = {
-            &layer->q,  &layer->k,    &layer->v,   &layer->attention_out,
-            &layer->up, &layer->gate, &layer->down};
-        matrix = all[(idx - 1) % LAYER_MATRICES];
-    }
+    struct sl_matrix *matrix = slot_of(model, idx);
     return matrix->rows > 0 && sl_matrix_packed_bytes(matrix) > 0 ? matrix : NULL;
 }
 
@@ -110,6 +115,17 @@ static uint32_t pack_part(struct sl_model *model, struct sl_matrix *matrix, stru
     return count;
 }
 
+/* Gives the file's pages of matrices [first, end) back once more: reading what lies beside them maps
+ * some of them again, as the system maps several pages at a fault. */
+static void drop_again(struct sl_model *model, uint32_t first, uint32_t end)
+{
+    for (uint32_t idx = first; idx < end && sl_gguf_is_mapped(model->gguf); idx++) {
+        const struct sl_matrix *matrix = slot_of(model, idx);
+        if (matrix->packed != NULL)
+            sl_gguf_drop_pages(matrix->data, matrix->rows * matrix->row_bytes);
+    }
+}
+
 bool sl_model_pack_some(struct sl_model *model, struct sl_pool *pool, size_t bytes)
 {
     if (model->packed == NULL && (model->packed = reserve(model)) == NULL)
@@ -119,17 +135,21 @@ bool sl_model_pack_some(struct sl_model *model, struct sl_pool *pool, size_t byt
     while (packed->memory != NULL && packed->matrix < matrix_count(model) &&
            packed->kernels == sl_kernels()) {
         struct sl_matrix *matrix = matrix_at(model, packed->matrix);
+        if (done >= bytes && matrix != NULL)
+            return true;
+        if (packed->panel == 0 && packed->matrix % LAYER_MATRICES == 1)
+            drop_again(model, packed->matrix > LAYER_MATRICES ? packed->matrix - LAYER_MATRICES : 0,
+                       packed->matrix);
         if (matrix == NULL) {
             packed->matrix++;
             continue;
         }
-        if (done >= bytes)
-            return true;
         const size_t panel_bytes = SL_PACK_ROWS * matrix->row_bytes;
         const size_t panels = (bytes - done + panel_bytes - 1) / panel_bytes;
         done += panel_bytes * pack_part(model, matrix, pool,
                                         panels < matrix->rows ? (uint32_t)panels : matrix->rows);
     }
+    drop_again(model, 0, packed->matrix);
     return false;
 }
 
