@@ -4,9 +4,10 @@
  * vpmaddubsw, takes unsigned by signed and adds pairs in 16 bits: it gets |w| and x with w's sign,
  * so that a pair is at most 2 * 128 * 127 and cannot saturate.
  *
- * Here one row as stored at a time, its codes expanded once for up to four tokens: float weights, and
- * others until they were rearranged at load (kernels_avx2_packed.h). Batches take the panels of
- * kernels_avx2_panel.h. The table for AVX-VNNI is this one with other panels and rearranged weights.
+ * Here one row as stored at a time, its codes expanded once for up to four tokens: float weights,
+ * and others until they were rearranged at load (kernels_avx2_packed.h). Batches take the panels of
+ * kernels_avx2_panel.h. The table for AVX-VNNI is this one with other panels and rearranged
+ * weights.
  *
  * Threads: pure functions.
  */
@@ -211,11 +212,11 @@ static void tail_bf16(const void *row, float *out, size_t n)
  * Four tokens of Q8_0 take 1.5 times as long by panels without VNNI, and the same time with it. */
 #define PANEL_TOKENS_MIN 5
 #define PANEL_TOKENS_MIN_VNNI 4
-/* Float rows need no unpacking, and 8 tokens by panels take 1.8 times as long; the same from 16 on for
- * F32 and from 24 on for F16. */
+/* Float rows need no unpacking, and 8 tokens by panels take 1.8 times as long; the same from 16 on
+ * for F32 and from 24 on for F16. */
 #define FLOAT_PANEL_TOKENS_MIN 20
-/* Up to how many tokens meet rearranged weights as they lie. Expanding them first pays from 16 to 24 on
- * for Q4_0 and Q8_0, from 10 to 14 on for Q4_K and Q5_K. */
+/* Up to how many tokens meet rearranged weights as they lie. Expanding them first pays from 16 to
+ * 24 on for Q4_0 and Q8_0, from 10 to 14 on for Q4_K and Q5_K. */
 #define PACKED_TOKENS_MAX 12
 
 ROWS(rows_f32, float_rows, load_f32, tail_f32, sizeof(float))

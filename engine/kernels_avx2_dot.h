@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * How four products become one sum on AVX2 without VNNI, for panels and for weights rearranged at load.
+ * How four products become one sum on AVX2 without VNNI, for panels and for weights rearranged at
+ * load.
  *
  * vpmaddubsw takes unsigned codes by signed activations and adds pairs in 16 bits, saturating.
  * Widening every pair to 32 bits would cost two more instructions for each; instead as many

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Weights rearranged at load (kernels_avx2_packed.h) for AVX2 without VNNI: codes of eight bits stay
- * signed, and panels have the codes that these have.
+ * Weights rearranged at load (kernels_avx2_packed.h) for AVX2 without VNNI: codes of eight bits
+ * stay signed, and panels have the codes that these have.
  *
  * Threads: pure functions.
  */

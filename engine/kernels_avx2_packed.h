@@ -1,34 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Weights rearranged at load for 256-bit registers: 32 rows lie interleaved, in the bits that the file
- * has. Here the layout, and the products. kernels_avx2_repack.h makes it of the file's rows and back.
- * Included by the files of AVX2 and of AVX-VNNI, which differ in how four products become one sum
- * (kernels_avx2_dot.h, kernels_avxvnni_dot.h).
+ * Weights rearranged at load for 256-bit registers: 32 rows lie interleaved, in the bits that the
+ * file has. Here the layout, and the products. kernels_avx2_repack.h makes it of the file's rows
+ * and back. Included by the files of AVX2 and of AVX-VNNI, which differ in how four products become
+ * one sum (kernels_avx2_dot.h, kernels_avxvnni_dot.h).
  *
- * A packed panel is two halves of sixteen rows, one behind the other: each one stream through memory. A
- * half is a run of blocks (32 columns, or the 256 of a super-block), each a head and one or eight steps
- * of 32 columns. In a step, "register" is 32 bytes: 8 rows (octet) times 4 columns (group).
+ * A packed panel is two halves of sixteen rows, one behind the other: each one stream through
+ * memory. A half is a run of blocks (32 columns, or the 256 of a super-block), each a head and one
+ * or eight steps of 32 columns. In a step, "register" is 32 bytes: 8 rows (octet) times 4 columns
+ * (group).
  *
  *   head, plain       d (16 halves) | m (16 halves) where the type has minimums
- *   head, Q4_K Q5_K   d | dmin | for each step: low nibbles of scale and minimum (row, 16 bytes), top
- *                     two bits of both (row and row + 8 in one byte, 8 bytes)
+ *   head, Q4_K Q5_K   d | dmin | for each step: low nibbles of scale and minimum (row, 16 bytes),
+ *                     top two bits of both (row and row + 8 in one byte, 8 bytes)
  *   head, Q6_K        d | for each step: scales of two runs (run, row, 32 bytes)
  *   head, Q2_K        d | dmin | for each step: scale and minimum of two runs (run, row, 32 bytes)
- *   head, Q3_K        d | for each step: scales of its first and second run, as scale and minimum of
- *                     Q4_K
+ *   head, Q3_K        d | for each step: scales of its first and second run, as scale and minimum
+ *                     of Q4_K
  *   head, IQ4_XS      d | for each step: low nibbles of the scales (row and row + 8 in one byte, 8
  *                     bytes), top bits (rows i, i + 4, i + 8, i + 12 in byte i, 4 bytes)
  *   step of 8 bits    codes (8 groups, octet), as in a panel of kernels_avx2_panel.h
  *   step of 4 bits    (4 registers, octet): groups i and i + 4 in the nibbles of register i
  *           5 bits    then the fifth bits (octet): of group i in bit i of each byte
- *           6 bits    then the top two (2 registers, octet): groups i, i + 2, i + 4 and i + 6 in the bit
- *                     pairs of register i
+ *           6 bits    then the top two (2 registers, octet): groups i, i + 2, i + 4 and i + 6 in the
+ *                     bit pairs of register i
  *   step of 2 bits    (2 registers, octet), as the top two of six
  *           3 bits    then the third bits, as the fifth of five
  *
  * Why: a register holds the same columns of eight rows, so that a product needs a broadcast of four
- * activations and nothing else: no sums across lanes, no scale of one row to broadcast. From the file's
- * order, one token of Q4_0 takes 17 instructions for 32 weights; here 6.
+ * activations and nothing else: no sums across lanes, no scale of one row to broadcast. From the
+ * file's order, one token of Q4_0 takes 22 instructions for 32 weights; here 6.
  *
  * Threads: pure functions.
  */
@@ -227,13 +228,13 @@ INLINE256 struct factors factors_of(struct packed packed, const uint8_t *head, s
 
 /* ---- multiplying ---- */
 
-/* Asks for what comes AHEAD bytes later; past the end of the weights that is harmless. The CPU's own
- * prefetcher stops at each page, and with several tokens the window of instructions is too short to
- * reach over the gap. */
+/* Asks for what comes AHEAD bytes later; past the end of the weights that is harmless. The CPU's
+ * own prefetcher stops at each page, and with several tokens the window of instructions is too
+ * short to reach over the gap. */
 #define AHEAD 4096
 INLINE256 void prefetch_step(struct packed packed, const uint8_t *head, size_t step)
 {
-    const size_t bytes = packed_block_bytes(packed) / steps_of(packed); /* with its share of the head */
+    const size_t bytes = packed_block_bytes(packed) / steps_of(packed); /* and of the head */
     UNROLLED for (size_t i = 0; i < bytes; i += 64)
         __builtin_prefetch(head + AHEAD + step * bytes + i);
 }
@@ -251,7 +252,8 @@ INLINE256 void multiply_few(struct packed packed, const uint8_t *half, uint32_t 
     for (size_t block = 0; block < blocks; block++) {
         const uint8_t *head = half + block * packed_block_bytes(packed);
         for (size_t step = 0; step < steps; step++) {
-            const uint8_t *codes = head + head_bytes(packed) + step * packed_step_bytes(packed.form);
+            const uint8_t *codes =
+                head + head_bytes(packed) + step * packed_step_bytes(packed.form);
             prefetch_step(packed, head, step);
             UNROLLED for (size_t run = 0; run < runs_of(packed.form); run++) {
                 const struct factors factors = factors_of(packed, head, step, run);
@@ -263,8 +265,8 @@ INLINE256 void multiply_few(struct packed packed, const uint8_t *half, uint32_t 
     store_sums(acc, tokens, rows, y + token * y_stride, y_stride);
 }
 
-/* All of a tile at once: sums in floats do not fit the registers beside those in integers, but a load
- * and a store of one for 32 columns cost less than codes that are unpacked twice. */
+/* All of a tile at once: sums in floats do not fit the registers beside those in integers, but a
+ * load and a store of one for 32 columns cost less than codes that are unpacked twice. */
 #define PACKED_TOKENS TILE_TOKENS
 
 INLINE256 void multiply_packed(struct packed packed, const uint8_t *panel, uint32_t rows,

@@ -2,11 +2,13 @@
  *
  * Batches in 256-bit registers: a panel of 32 rows of weights, interleaved, times tiles of
  * activations. Included by the files of AVX2 (maddubs, kernels_avx2_dot.h) and of AVX-VNNI (dpbusd,
- * kernels_avxvnni_dot.h), which differ in how four products become one sum and share everything else.
+ * kernels_avxvnni_dot.h), which differ in how four products become one sum and share everything
+ * else.
  *
- * The layout is that of kernels_panel_halves.h, a register being eight rows. Why two registers of rows
- * by three tokens: six sums in integers, six in floats, and four registers for codes, a broadcast and a
- * product are the sixteen that there are; a broadcast serves two products and codes serve three.
+ * The layout is that of kernels_panel_halves.h, a register being eight rows. Why two registers of
+ * rows by three tokens: six sums in integers, six in floats, and four registers for codes, a
+ * broadcast and a product are the sixteen that there are; a broadcast serves two products and codes
+ * serve three.
  *
  * Codes are unsigned, offset by a constant; what that adds is taken off again from the sums in
  * integers, with the sums of the activations that a tile brings along.
@@ -157,8 +159,8 @@ struct factors {
 /* Codes of a group of an octet, in a step of a panel or of weights rearranged at load. */
 INLINE256 __m256i group_codes(struct form form, const uint8_t *codes, int octet, int group);
 
-/* sum (octet, token) = codes of run `run` times q (token, 32), without what their offset adds; offsets
- * (token) are -128 times the sums of q. kernels_avx2_dot.h or kernels_avxvnni_dot.h has it. */
+/* sum (octet, token) = codes of run `run` times q (token, 32), without what their offset adds;
+ * offsets (token) are -128 times the sums of q. kernels_avx2_dot.h or kernels_avxvnni_dot.h has it. */
 INLINE256 void multiply_codes(const uint8_t *codes, size_t run, const int8_t *q,
                               const int32_t *offsets, struct form form, int tokens,
                               __m256i sum[2][TOKENS_MAX]);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Ways into the layout of kernels_avx2_packed.h and out of it: rows as the file has them are packed, a
- * packed panel is expanded for batches, a row is read as floats. Then the functions of all types and
- * their table, for the files of AVX2 and of AVX-VNNI.
+ * Ways into the layout of kernels_avx2_packed.h and out of it: rows as the file has them are
+ * packed, a packed panel is expanded for batches, a row is read as floats. Then the functions of
+ * all types and their table, for the files of AVX2 and of AVX-VNNI.
  *
  * Threads: pure functions.
  */
@@ -59,15 +59,16 @@ INLINE256 void read_row(struct packed packed, const uint8_t *panel, uint32_t row
             const struct factors factors = factors_of(packed, head, i % steps, (size_t)group / 4);
             uint8_t eight[OCTET_BYTES];
             float scale[8], min[8];
-            _mm256_storeu_si256((__m256i *)eight, group_codes(packed.form, codes, (int)octet, group));
+            _mm256_storeu_si256((__m256i *)eight,
+                                group_codes(packed.form, codes, (int)octet, group));
             _mm256_storeu_ps(scale, factors.scale[octet]);
             _mm256_storeu_ps(min, factors.min[octet]);
             for (size_t col = 0; col < 4; col++) {
                 const int code = eight[4 * lane + col];
                 const bool is_signed = packed.form.offset == 0 &&
                                        (packed.form.is_iq4 || packed.form.bits == 8);
-                *out++ = scale[lane] * (float)(is_signed ? (int8_t)code : code - packed.form.offset) +
-                         min[lane];
+                const int number = is_signed ? (int8_t)code : code - packed.form.offset;
+                *out++ = scale[lane] * (float)number + min[lane];
             }
         }
     }
@@ -281,8 +282,9 @@ INLINE256 void super_iq4_raw(const void *data, struct super *out)
         bytes_##name, pack_##name, expand_##name, row_##name, multiply_##name                      \
     }
 
-/* Everything of all types: their functions and the table of them. Types with signed codes of eight bits
- * have `byte_offset` added; PANEL(offset) is what the codes of a panel have where these have `offset`. */
+/* Everything of all types: their functions and the table of them. Types with signed codes of eight
+ * bits have `byte_offset` added; PANEL(offset) is what the codes of a panel have where these have
+ * `offset`. */
 #define PACKED_TYPES(table, byte_offset, PANEL)                                                    \
     PACKED(q8_0, pack_plain_rows, plain_q8_0, sl_block_q8_0, byte_offset,                          \
            .form = {.bits = 8, .offset = byte_offset}, .panel_offset = PANEL(byte_offset))         \

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * How four products become one sum with VNNI in 256-bit registers (AVX-VNNI: Alder Lake and its small
- * cores, Meteor Lake, Zen 5), for panels and for weights rearranged at load. vpdpbusd adds four products
- * of unsigned codes and signed activations to 32 bits in one instruction and cannot overflow here, so
- * every type takes the same path; a sum starts with what the offset of the codes adds too much.
+ * How four products become one sum with VNNI in 256-bit registers (AVX-VNNI: Alder Lake and its
+ * small cores, Meteor Lake, Zen 5), for panels and for weights rearranged at load. vpdpbusd adds
+ * four products of unsigned codes and signed activations to 32 bits in one instruction and cannot
+ * overflow here, so every type takes the same path; a sum starts with what the offset of the codes
+ * adds too much.
  */
 #ifndef SLUICE_ENGINE_KERNELS_AVXVNNI_DOT_H
 #define SLUICE_ENGINE_KERNELS_AVXVNNI_DOT_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Weights rearranged at load (kernels_avx2_packed.h) for AVX-VNNI: codes are unsigned, those of eight
- * bits offset by 128; in panels all are offset by 128.
+ * Weights rearranged at load (kernels_avx2_packed.h) for AVX-VNNI: codes are unsigned, those of
+ * eight bits offset by 128; in panels all are offset by 128.
  *
  * Threads: pure functions.
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Blocks of quantized weights in 128-bit registers, for the ways through a matrix on NEON:
- * kernels_neon.c (rows), kernels_neon_panel.c and kernels_neon_i8mm.c (panels). Codes are signed. Types that the default
- * models do not use (Q2_K, Q3_K, IQ4_XS) are unpacked by the portable code.
+ * kernels_neon.c (rows), kernels_neon_panel.c and kernels_neon_i8mm.c (panels). Codes are signed.
+ * Types that the default models do not use (Q2_K, Q3_K, IQ4_XS) are unpacked by the portable code.
  */
 #ifndef SLUICE_ENGINE_KERNELS_NEON_H
 #define SLUICE_ENGINE_KERNELS_NEON_H

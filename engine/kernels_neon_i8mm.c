@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Batches on NEON with the matrix extension (i8mm, Armv8.6: Graviton 3, Apple M2, Cortex-A510 and
- * A710 on; not the Raspberry Pi 5). smmla multiplies two rows by two tokens over eight columns, twice
- * the products of sdot. As kernels_neon_panel.c but for the order within a step:
+ * A710 on; not the Raspberry Pi 5). smmla multiplies two rows by two tokens over eight columns,
+ * twice the products of sdot. As kernels_neon_panel.c but for the order within a step:
  *
  *   a panel   four octets of rows, one behind the other; an octet is a run of steps of 32 columns:
  *             codes (4 groups of 8 columns, 8 rows, 8 columns) | scales (run, 8 rows) | mins (run,
@@ -11,7 +11,8 @@
  *             d (block, token) | sums (block, token) | run sums (block, run, token)
  *
  * Four pairs of rows by three pairs of tokens: twelve sums in integers, each (row 0, row 0, row 1,
- * row 1) by (token 0, token 1, token 0, token 1), and twelve in floats. 48 smmla for 1,536 products.
+ * row 1) by (token 0, token 1, token 0, token 1), and twelve in floats. 48 smmla for 1,536
+ * products.
  *
  * Threads: pure functions on the worker's own panel.
  */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What the panels of AVX2, AVX-VNNI, NEON and i8mm have in common, whatever their registers: how a
- * type's codes lie in a panel, the tiles of activations that meet it, and the functions of a type made
- * of generic ones. AVX-512 has forms and tiles of its own (kernels_avx512.h).
+ * type's codes lie in a panel, the tiles of activations that meet it, and the functions of a type
+ * made of generic ones. AVX-512 has forms and tiles of its own (kernels_avx512.h).
  *
- * The file that includes this has pack_plain and pack_super (generic, inlined: the unpacking function
- * and the form are constants) and multiply_all.
+ * The file that includes this has pack_plain and pack_super (generic, inlined: the unpacking
+ * function and the form are constants) and multiply_all.
  */
 #ifndef SLUICE_ENGINE_KERNELS_PANEL_H
 #define SLUICE_ENGINE_KERNELS_PANEL_H
@@ -21,7 +21,7 @@ struct form {
     bool by_runs; /* a scale for each 16 columns */
     bool has_min;
     int offset;   /* added to the signed codes of the file: a power of two, or 0 */
-    int depth;    /* products of neighbouring groups that fit a sum of 16 bits; kernels_avx2_dot.h */
+    int depth;    /* products of neighbouring groups that fit 16 bits: kernels_avx2_dot.h */
     uint8_t bits; /* of a code; 0: a byte each, as panels have them */
     bool is_iq4;  /* codes are indices into sl_iq4_values */
 };

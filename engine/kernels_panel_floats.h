@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Panels of float weights in halves (kernels_panel_halves.h), and what every CPU that has them gives
- * away: pack functions of the three types and the product. The CPU's file has widen_row and
+ * Panels of float weights in halves (kernels_panel_halves.h), and what every CPU that has them
+ * gives away: pack functions of the three types and the product. The CPU's file has widen_row and
  * multiply_float_part.
  */
 #ifndef SLUICE_ENGINE_KERNELS_PANEL_FLOATS_H

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Panels of two halves of sixteen rows, for CPUs of 128 and 256-bit registers: AVX2, AVX-VNNI and NEON.
+ * Panels of two halves of sixteen rows, for CPUs of 128 and 256-bit registers: AVX2, AVX-VNNI and
+ * NEON.
  *
  *   a panel     two halves, one behind the other, so that a half stays in the L1 cache while all
- *               tokens meet it; a half is a run of steps, one for each 32 columns (or single columns
- *               for float weights)
+ *               tokens meet it; a half is a run of steps, one for each 32 columns (or single
+ *               columns for float weights)
  *   quantized   codes (8 groups of 4 columns, 16 rows, 4 columns)   512 bytes
  *               scales (run, 16 rows)   one run, or two where a type scales each 16 columns
  *               mins (run, 16 rows)     where the type has them
  *   float       weights (column, 16 rows)
  *
- * One register holds the same four columns of four or eight rows and four activations meet it, so that
- * sums of rows stay in their lanes to the end.
+ * One register holds the same four columns of four or eight rows and four activations meet it, so
+ * that sums of rows stay in their lanes to the end.
  *
  * A CPU's file includes this after it has named its registers:
  *   TOKENS               of a tile that meet a half together

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The table of panels of a CPU whose multiplying depends only on what a type scales: blocks of 32 or
- * runs of 16, with minimums or without. The file that includes this has pack_TYPE for each quantized
- * type and multiply_blocks, multiply_blocks_min, multiply_runs and multiply_runs_min; the functions of
- * float weights are the arguments.
+ * The table of panels of a CPU whose multiplying depends only on what a type scales: blocks of 32
+ * or runs of 16, with minimums or without. The file that includes this has pack_TYPE for each
+ * quantized type and multiply_blocks, multiply_blocks_min, multiply_runs and multiply_runs_min; the
+ * functions of float weights are the arguments.
  */
 #ifndef SLUICE_ENGINE_KERNELS_PANEL_TABLE_H
 #define SLUICE_ENGINE_KERNELS_PANEL_TABLE_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The tables of kernels of AVX2 and NEON, made of generic functions that both have under one name:
- * float_rows, plain_rows and super_rows (inlined: unpacking and counts are constants), and the vector_
- * functions of kernels_vector.h and kernels_attend.h.
+ * float_rows, plain_rows and super_rows (inlined: unpacking and counts are constants), and the
+ * vector_ functions of kernels_vector.h and kernels_attend.h.
  */
 #ifndef SLUICE_ENGINE_KERNELS_ROWS_H
 #define SLUICE_ENGINE_KERNELS_ROWS_H

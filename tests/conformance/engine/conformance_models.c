@@ -11,10 +11,11 @@
  * to the first step whose margin is below the noise, in the reference's exact computation or in its
  * ordinary one.
  *
- * Everything runs with a KV cache of floats, as the reference does; files whose weights are quantized
- * then with one of halves, as models are served, where attention may round as well: to the same limits.
- * That is with the best kernels of this CPU. Then once more with each of the lesser ones that it has,
- * which are what other CPUs have for their best; with the reference, every REF_STRIDEth file.
+ * Everything runs with a KV cache of floats, as the reference does; files whose weights are
+ * quantized then with one of halves, as models are served, where attention may round as well: to
+ * the same limits. That is with the best kernels of this CPU. Then once more with each of the
+ * lesser ones that it has, which are what other CPUs have for their best; with the reference, every
+ * REF_STRIDEth file.
  */
 #include "model_runner.h"
 

@@ -344,7 +344,8 @@ static void check_products(const struct sl_kernels *ref, const struct sl_kernels
         }
 }
 
-/* The matrix as a CPU's kernels rearrange it; `packed` NULL where they have no such form. free() that. */
+/* The matrix as a CPU's kernels rearrange it; `packed` NULL where they have no such form. free()
+ * that. */
 static struct sl_matrix rearranged(const struct sl_kernels *fast, const struct sl_matrix *matrix)
 {
     struct sl_error error = {0};
@@ -447,8 +448,8 @@ static void expect_product(const struct sl_kernels *fast, const struct sl_matrix
     free(actual);
 }
 
-/* Every weight byte the same and every activation the largest: codes at the ends of their range, all
- * of one sign, which is where sums in 16 bits would overflow first. As stored and rearranged. */
+/* Every weight byte the same and every activation the largest: codes at the ends of their range,
+ * all of one sign, which is where sums in 16 bits would overflow first. As stored and rearranged. */
 static void check_extremes(const struct sl_kernels *ref, const struct sl_kernels *fast)
 {
     static const uint8_t fillings[] = {0x00, 0x7f, 0x80, 0xff};
