@@ -240,7 +240,9 @@ static void attend_piece(struct sl_forward *forward, struct piece piece, uint32_
     attend.k_stride = attend.v_stride = sl_kv_row_bytes(forward->cache);
     attend.first = first;
     attend.end = end;
-    attend.may_round = attend.format != SL_KV_FORMAT_F32 &&
+    /* Behind the first page only: the mean of its keys must be the same for all who use it. */
+    attend.may_round = forward->positions[piece.first_row] >= SL_KV_PAGE_TOKENS &&
+                       attend.format != SL_KV_FORMAT_F32 &&
                        sl_type_traits(forward->layer->q.type)->is_quantized;
     const uint32_t seen_end = forward->positions[piece.first_row + piece.rows - 1] + 1;
     const uint32_t oldest_end = forward->positions[piece.first_row] + 1;
@@ -262,8 +264,16 @@ static void attend_piece(struct sl_forward *forward, struct piece piece, uint32_
         end_piece(forward, &attend, piece);
 }
 
-/* Pieces are numbered (block of rows, head, part); blocks do not cross sequences. Returns false past
- * the last one. */
+/* How many rows of a span stand in the first page of their sequence. */
+static uint32_t rows_of_first_page(const struct sl_span *span)
+{
+    const uint32_t left =
+        span->position < SL_KV_PAGE_TOKENS ? SL_KV_PAGE_TOKENS - span->position : 0;
+    return left < span->count ? left : span->count;
+}
+
+/* Pieces are numbered (block of rows, head, part); blocks cross neither sequences nor the end of a
+ * sequence's first page. Returns false past the last one. */
 static bool find_piece(const struct sl_forward *forward, uint32_t number, struct piece *piece)
 {
     const uint32_t heads = forward->model->hparams.head_count_kv;
@@ -271,8 +281,10 @@ static bool find_piece(const struct sl_forward *forward, uint32_t number, struct
     uint32_t block = number / (heads * forward->parts), row = 0;
     piece->head = number / forward->parts % heads;
     piece->part = number % forward->parts;
-    for (uint32_t span = 0; span < forward->span_count; span++) {
-        const uint32_t count = forward->spans[span].count;
+    for (uint32_t half = 0; half < 2 * forward->span_count; half++) {
+        const struct sl_span *span = &forward->spans[half / 2];
+        const uint32_t early = rows_of_first_page(span);
+        const uint32_t count = half % 2 == 0 ? early : span->count - early;
         const uint32_t blocks = (count + block_rows - 1) / block_rows;
         if (block < blocks) {
             const uint32_t left = count - block * block_rows;
@@ -284,6 +296,18 @@ static bool find_piece(const struct sl_forward *forward, uint32_t number, struct
         row += count;
     }
     return false;
+}
+
+static uint32_t blocks_of_batch(const struct sl_forward *forward)
+{
+    const uint32_t block_rows = rows_of_piece(forward);
+    uint32_t blocks = 0;
+    for (uint32_t span = 0; span < forward->span_count; span++) {
+        const uint32_t early = rows_of_first_page(&forward->spans[span]);
+        blocks += (early + block_rows - 1) / block_rows +
+                  (forward->spans[span].count - early + block_rows - 1) / block_rows;
+    }
+    return blocks;
 }
 
 static void attend_pieces(void *context, uint32_t begin, uint32_t end, uint32_t worker)
@@ -323,12 +347,9 @@ static void merge_parts(struct sl_forward *forward, struct piece piece)
 
 void sl_forward_attend_pages(struct sl_forward *forward)
 {
-    const uint32_t block_rows = rows_of_piece(forward);
-    uint32_t blocks = 0;
-    for (uint32_t span = 0; span < forward->span_count; span++)
-        blocks += (forward->spans[span].count + block_rows - 1) / block_rows;
     forward->parts = parts_of_batch(forward);
-    const uint32_t pieces = blocks * forward->model->hparams.head_count_kv * forward->parts;
+    const uint32_t pieces =
+        blocks_of_batch(forward) * forward->model->hparams.head_count_kv * forward->parts;
     struct piece piece;
     sl_pool_for(forward->pool, pieces, 1, attend_pieces, forward);
     for (uint32_t number = 0; forward->parts > 1 && number < pieces; number += forward->parts)

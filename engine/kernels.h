@@ -125,7 +125,8 @@ struct sl_attend {
                              * alone from begin to end */
     /* Queries, keys, values and weights may lose all but 8 bits of their mantissas: the model's weights
      * are quantized, so activations lost as much before. sl_attend_begin then wants the first page of
-     * the sequence in k (with format, positions and k_stride), from which it takes the mean key. */
+     * the sequence in k (with format, positions and k_stride), from which it takes the mean key: the same
+     * page whatever is attended to later, or the same query gets something else. */
     bool may_round;
 };
 #define SL_HEAD_DIM_MAX 512

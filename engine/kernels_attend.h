@@ -45,15 +45,6 @@ INLINE vf load_row(enum sl_kv_format format, const void *row, uint32_t dim)
     return __builtin_convertvector(q, vf) * sl_f16_to_f32(block->d);
 }
 
-/* Asks for row `position` of the run that is likely to come next. */
-INLINE void ask_for(const void *next, uint32_t position, size_t bytes)
-{
-    if (next == NULL)
-        return;
-    for (size_t at = 0; at < bytes; at += 64)
-        __builtin_prefetch((const uint8_t *)next + position * bytes + at);
-}
-
 #ifdef VF_TRANSPOSE
 static inline void vf_transpose(vf rows[VF_LANES]);
 

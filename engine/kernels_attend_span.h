@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Which positions of a tile a query sees: shared by the files that attend tile by tile.
+ * Which positions of a tile a query sees, and asking for what comes next: shared by the files that
+ * attend tile by tile.
  */
 #ifndef SLUICE_ENGINE_KERNELS_ATTEND_SPAN_H
 #define SLUICE_ENGINE_KERNELS_ATTEND_SPAN_H
@@ -35,6 +36,16 @@ static inline struct span visible_to_all(const struct sl_attend *attend, uint32_
         all.end = spans[i].end > all.end ? spans[i].end : all.end;
     }
     return all;
+}
+
+/* Asks for row `position` of the run that is likely to come next. */
+static inline __attribute__((always_inline)) void ask_for(const void *next, uint32_t position,
+                                                          size_t bytes)
+{
+    if (next == NULL)
+        return;
+    for (size_t at = 0; at < bytes; at += 64)
+        __builtin_prefetch((const uint8_t *)next + position * bytes + at);
 }
 
 static inline bool anyone_sees(const struct sl_attend *attend, uint32_t start, uint32_t count)

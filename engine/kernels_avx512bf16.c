@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Attention of a prompt in bfloat16, for CPUs with AVX512_BF16 (Zen 4, Sapphire Rapids and later):
+ * Attention in bfloat16, for CPUs with AVX512_BF16 (Zen 4, Sapphire Rapids and later):
  * vdpbf16ps multiplies 32 pairs where an FMA multiplies 16, at the same rate on Zen 5. Sums are floats.
  *
  * Only where the caller says that it may be (sl_attend.may_round): queries, keys, weights and values lose
@@ -10,8 +10,11 @@
  * of a query alike, which softmax does not see, and keys that share a large part (models with a bias
  * on K) keep their differences (as SageAttention does for int8, arXiv 2410.02367).
  *
- * Scores are in base 2 (the largest of a query is kept in base e, as everywhere), and weights only as exact as a bfloat16 can tell. Sums are of rounded
- * weights, so that these add up to one.
+ * What a query gets does not depend on its neighbours, nor on how its positions are cut into runs and
+ * parts, but for the order of float additions: one query is rounded as many are, and weights are
+ * powers of two relative to a whole number, the largest score in base 2 rounded up, so that another
+ * largest score before it shifts exponents and never a mantissa. Sums are of rounded weights, so that
+ * these add up to one.
  *
  * Scratch (words of two bfloat16, from sl_attend_begin to the last run):
  *   queries (query, head_dim / 2) | keys (head_dim / 2, 32 positions) | values (16 pairs of positions,
@@ -28,7 +31,6 @@
 #define PAIRS (TILE / 2)
 #define SIDE 8          /* queries that meet a tile side by side: with two registers of positions, or */
 #define DIM_VECTORS 2   /* of values, each, their sums are 16 of 32 registers */
-#define QUERIES_MIN 8   /* fewer are not worth turning a tile */
 #define LOG2_E 1.44269504f
 #define LN_2 0.693147181f
 #define UNROLLED _Pragma("GCC unroll 16")
@@ -55,7 +57,7 @@ static bool rounds(const struct sl_attend *attend)
     const size_t words = (size_t)attend->head_dim / 2 * (attend->queries + 2 * TILE) + SIDE * PAIRS +
                          attend->head_dim;
     return attend->may_round && attend->softcap == 0 && attend->head_dim % 32 == 0 &&
-           attend->queries >= QUERIES_MIN && words <= SL_ATTEND_SCRATCH_FLOATS;
+           words <= SL_ATTEND_SCRATCH_FLOATS;
 }
 
 /* ---- rows of the cache ---- */
@@ -117,6 +119,8 @@ static void turn_keys(const struct sl_attend *attend, uint32_t start, uint32_t c
             __m512i rows[16];
             for (uint32_t j = 0; j < 16; j++) {
                 const uint8_t *row = keys + (i + j) * attend->k_stride;
+                if (dim == 0 && i + j < count)
+                    ask_for(attend->next_k, start + i + j, attend->k_stride);
                 rows[j] = i + j < count
                               ? round_two(_mm512_sub_ps(load_sixteen(attend->format, row, dim), low),
                                           _mm512_sub_ps(load_sixteen(attend->format, row, dim + 16), high))
@@ -140,6 +144,10 @@ static void pair_values(const struct sl_attend *attend, uint32_t start, uint32_t
     const uint8_t *values = (const uint8_t *)attend->v + start * attend->v_stride;
     for (uint32_t pair = 0; pair < PAIRS; pair++) {
         const uint8_t *row = values + 2 * pair * attend->v_stride;
+        if (2 * pair < count) {
+            ask_for(attend->next_v, start + 2 * pair, attend->v_stride);
+            ask_for(attend->next_v, start + 2 * pair + 1, attend->v_stride);
+        }
         for (uint32_t dim = 0; dim < attend->head_dim; dim += 16) {
             const __m512 even = 2 * pair < count ? load_sixteen(attend->format, row, dim)
                                                  : _mm512_setzero_ps();
@@ -212,12 +220,13 @@ INLINE512 void weigh(const struct sl_attend *attend, const struct scratch *scrat
     UNROLLED for (int i = 0; i < queries; i += 4)
         _mm_storeu_ps(most + i, largest_of_four(largest + i));
     UNROLLED for (int i = 0; i < queries; i++) {
-        const float before = attend->max[query + (uint32_t)i] * LOG2_E, here = most[i] * scale;
-        const float max = here > before ? here : before;
+        const float before = attend->max[query + (uint32_t)i] * LOG2_E; /* whole, but for rounding */
+        const float known = before > -INFINITY ? rintf(before) : before, here = ceilf(most[i] * scale);
+        const float max = here > known ? here : known;
         const float reference = max > -INFINITY ? max : 0; /* all -inf: every weight is 0, not NaN */
         const __m512 down = _mm512_set1_ps(-reference);
         attend->max[query + (uint32_t)i] = max * LN_2;
-        change[i] = before - reference;
+        change[i] = known - reference;
         const __m512i weights = round_two(
             power_of_two(_mm512_fmadd_ps(scores[i][0], _mm512_set1_ps(scale), down)),
             power_of_two(_mm512_fmadd_ps(scores[i][1], _mm512_set1_ps(scale), down)));
@@ -293,7 +302,15 @@ void sl_avx512bf16_attend(const struct sl_attend *attend)
         uint32_t query = 0;
         for (; query + SIDE <= attend->queries; query += SIDE)
             attend_side(attend, &scratch, query, SIDE, start, count);
-        for (; query < attend->queries; query++)
-            attend_side(attend, &scratch, query, 1, start, count);
+        if (query + SIDE / 2 <= attend->queries) {
+            attend_side(attend, &scratch, query, SIDE / 2, start, count);
+            query += SIDE / 2;
+        }
+        switch (attend->queries - query) {
+        case 3: attend_side(attend, &scratch, query, 3, start, count); break;
+        case 2: attend_side(attend, &scratch, query, 2, start, count); break;
+        case 1: attend_side(attend, &scratch, query, 1, start, count); break;
+        default: break;
+        }
     }
 }

@@ -129,7 +129,7 @@ static void attend_pages(struct made *made, struct sl_attend page, uint32_t begi
         const bool is_last = start + 2 * PAGE > all->positions; /* or followed by a shorter one */
         page.next_k = is_last ? NULL : (const uint8_t *)page.k + PAGE * all->k_stride;
         page.next_v = is_last ? NULL : (const uint8_t *)page.v + PAGE * all->v_stride;
-        for (uint32_t i = 0; i < all->queries; i++) {
+        for (uint32_t i = 0; i < page.queries; i++) {
             made->page_first[i] = all->first[i] > start ? all->first[i] - start : 0;
             const uint32_t end = all->end[i] > start ? all->end[i] - start : 0;
             made->page_end[i] = end < page.positions ? end : page.positions;
@@ -274,6 +274,35 @@ START_TEST(what_all_keys_share_does_not_make_rounding_worse)
 }
 END_TEST
 
+/* How far the answers of a query alone, and of all in parts, are from those of all at once. */
+static void check_company(void)
+{
+    const struct attention c = {64, 19, 200, SL_KV_FORMAT_F16, .size = 2, .may_round = true};
+    struct made together = make(c), alone = make(c), parts = make(c);
+    attend_in_pages(&together);
+    attend_in_parts(&parts);
+    expect_close("parts of attention", sl_kernels()->name, c.head_dim, together.attend.acc,
+                 parts.attend.acc, c.queries * (size_t)c.head_dim, BUDGET);
+    for (uint32_t query = 0; query < c.queries; query++) {
+        struct sl_attend one = alone.attend;
+        one.queries = 1;
+        one.q += query * one.q_stride;
+        attend_pages(&alone, one, 0, 1);
+        sl_attend_end(&one);
+        expect_close("attention of one query", sl_kernels()->name, query,
+                     together.attend.acc + query * c.head_dim, one.acc, c.head_dim, BUDGET);
+    }
+    drop(&together);
+    drop(&alone);
+    drop(&parts);
+}
+
+START_TEST(what_a_query_gets_does_not_depend_on_its_company)
+{
+    under_each_table(check_company);
+}
+END_TEST
+
 static void check_blind_query(void)
 {
     struct made made = make((struct attention){64, 16, 100, SL_KV_FORMAT_F16, .may_round = true});
@@ -299,6 +328,7 @@ int main(void)
     tcase_add_test(tcase, attention_in_pages_and_in_parts_equals_exact_attention);
     tcase_add_test(tcase, attention_that_may_round_stays_near_exact_attention);
     tcase_add_test(tcase, what_all_keys_share_does_not_make_rounding_worse);
+    tcase_add_test(tcase, what_a_query_gets_does_not_depend_on_its_company);
     tcase_add_test(tcase, a_query_that_sees_nothing_gets_zeros);
     suite_add_tcase(suite, tcase);
     return sl_test_main(suite);
