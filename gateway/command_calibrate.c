@@ -6,6 +6,7 @@
 
 #include "sluice/calibrate.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -18,7 +19,7 @@ static bool read_double(const struct sl_command_call *call, const char *name, do
     if (text == NULL)
         return true;
     double number = strtod(text, &end);
-    if (end == text || *end != '\0') {
+    if (end == text || *end != '\0' || !isfinite(number)) {
         sl_commands_misuse("--%s: expected a number, found \"%.40s\"", name, text);
         return false;
     }
@@ -31,8 +32,8 @@ static bool read_count(const struct sl_command_call *call, const char *name, uin
     double number = *out;
     if (!read_double(call, name, &number))
         return false;
-    if (number < 0 || number > UINT32_MAX) {
-        sl_commands_misuse("--%s: expected a number from 0", name);
+    if (number < 0 || number > UINT32_MAX || number != floor(number)) {
+        sl_commands_misuse("--%s: expected a whole number from 0", name);
         return false;
     }
     *out = (uint32_t)number;

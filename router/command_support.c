@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Shared by calibrate_command.c, eval_command.c and gate_command.c. Runs on the command's thread.
+ * Shared by calibrate_command.c and eval_command.c. Runs on the command's thread.
  */
 #include "command_support.h"
 

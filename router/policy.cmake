@@ -29,7 +29,6 @@ set(ROUTER_POLICY_SOURCES
   gate.c
   gate_text.c
   gate_train.c
-  gate_command.c
   label_prior.c
   eval.c
   eval_figures.c

@@ -78,6 +78,15 @@ test('a lying model is refused', () => {
   assert.match(result.stderr, /tensor/);
 });
 
+test('a count that is none is refused before anything is read', () => {
+  for (const value of ['nan', 'inf', '-1', '1.5', 'many', '']) {
+    const result = spawnSync(join(build, 'sluice'), ['eval', '--model', defaultModel, '--data', join(folder, 'none.jsonl'), '--rows', value],
+      { encoding: 'utf8', timeout: 20000 });
+    assert.equal(result.status, 2, `${value}: ${result.stderr}`);
+    assert.match(result.stderr, /rows.*expected/);
+  }
+});
+
 test('a corrupt cache is turned off and the gateway serves', async () => {
   const other = scratch();
   writeFileSync(join(other, 'cache.db'), Buffer.alloc(65536, 'not a database'));

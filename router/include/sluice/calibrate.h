@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What `sluice calibrate`, `sluice eval` and the training of a gate do, as functions: they run the
- * model over labelled rows, fit or measure, and print.
+ * What `sluice calibrate` and `sluice eval` do, as functions: they run the model over labelled rows,
+ * fit or measure, and print.
  *
  *     struct sl_calibrate_options options;
  *     sl_calibrate_defaults(&options);
@@ -67,17 +67,5 @@ struct sl_eval_options {
 };
 void sl_eval_defaults(struct sl_eval_options *options);
 int sl_eval_command(const struct sl_eval_options *options, FILE *out, FILE *err);
-
-struct sl_gate_options {
-    const char *data_path; /* rows with `label`; split "train" trains, "val" measures */
-    const char *out_path;
-    uint32_t buckets;      /* 0: 16384, less with more than 183 labels */
-    uint32_t epochs;       /* 12 */
-    uint64_t seed;
-    bool json;
-    bool quiet;
-};
-void sl_gate_defaults(struct sl_gate_options *options);
-int sl_gate_command(const struct sl_gate_options *options, FILE *out, FILE *err);
 
 #endif
