@@ -8,9 +8,9 @@
  * of scores exists and a page is unpacked once for all queries of the piece. Queries are laid out
  * (kv head, token, group, head_dim) beforehand so that a piece is evenly spaced.
  *
- * A few tokens make few pieces, whose lengths are contexts: these are cut along the positions too, and
- * what the parts found is merged (as Flash-Decoding does). How often depends on the context alone, not
- * on threads, and neither do results.
+ * A few tokens make few pieces, whose lengths are contexts: these are cut along the positions too,
+ * and what the parts found is merged (as Flash-Decoding does). How often depends on the context
+ * alone, not on threads, and neither do results.
  *
  * Threads: pieces run on any worker and write to disjoint rows.
  */
@@ -152,7 +152,8 @@ static struct sl_attend start_piece(struct sl_forward *forward, struct piece pie
 }
 
 /* Normalises, and puts the heads of each token where the output matrix reads them. */
-static void end_piece(struct sl_forward *forward, const struct sl_attend *attend, struct piece piece)
+static void end_piece(struct sl_forward *forward, const struct sl_attend *attend,
+                      struct piece piece)
 {
     const struct sl_hparams *hparams = &forward->model->hparams;
     const size_t chunk = (size_t)(hparams->head_count / hparams->head_count_kv) * hparams->head_dim;
@@ -212,8 +213,9 @@ static void look_at_page(const struct sl_forward *forward, const struct sl_kv_se
     attend->v = sl_kv_block(forward->cache, idx, forward->layer_idx, true, head);
 }
 
-/* Names what the worker is likely to read after a page of a head: the next page, or the first that the
- * next head reads. Not for many queries: they read what the caches hold, and take their time. */
+/* Names what the worker is likely to read after a page of a head: the next page, or the first that
+ * the next head reads. Not for many queries: they read what the caches hold, and take their
+ * time. */
 static void look_ahead(const struct sl_forward *forward, const struct sl_kv_sequence *sequence,
                        uint32_t head, uint32_t page, uint32_t first_page, uint32_t seen_end,
                        struct sl_attend *attend)

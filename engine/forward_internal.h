@@ -8,9 +8,9 @@
 
 #include "forward.h"
 
-/* Queries that meet a page of the cache at once: enough to pay for unpacking the page, and with heads
- * of 64 they, their sums and the page fit the L1 cache. Fewer where that is a multiple of what the
- * widest kernel takes side by side. */
+/* Queries that meet a page of the cache at once: enough to pay for unpacking the page, and with
+ * heads of 64 they, their sums and the page fit the L1 cache. Fewer where that is a multiple of
+ * what the widest kernel takes side by side. */
 #define SL_ATTEND_QUERIES 56
 #define SL_ATTEND_SIDE 8
 
@@ -46,7 +46,7 @@ struct sl_forward {
     uint32_t token_count;
     uint32_t *positions; /* (T) */
     uint32_t *span_of;   /* (T) */
-    uint32_t parts;      /* that attention's pieces are cut into; `acc`, `max`, `sum`: (parts, K, ...) */
+    uint32_t parts;      /* that attention's pieces are cut into: acc, max, sum (parts, K, ...) */
     const struct sl_layer *layer;
     uint32_t layer_idx;
 };

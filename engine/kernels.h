@@ -56,9 +56,9 @@ struct sl_matrix sl_matrix_rows(const struct sl_matrix *matrix, uint32_t first, 
 /* Bytes that the matrix takes in the form of the kernels in force; 0 where they have none for its
  * type, or it has one already. A multiple of SL_SCRATCH_ALIGN. */
 size_t sl_matrix_packed_bytes(const struct sl_matrix *matrix);
-/* Writes that form to `memory` (SL_SCRATCH_ALIGN aligned, of that size; the matrix borrows it), which
- * is used from then on. The file's bytes are read again only under other kernels than those in force
- * now. Uses the pool. */
+/* Writes that form to `memory` (SL_SCRATCH_ALIGN aligned, of that size; the matrix borrows it),
+ * which is used from then on. The file's bytes are read again only under other kernels than those
+ * in force now. Uses the pool. */
 void sl_matrix_pack(struct sl_matrix *matrix, struct sl_pool *pool, uint8_t *memory);
 /* The same in parts: some of the panels of SL_PACK_ROWS rows, in any order; when all are there, the
  * form is taken into use. Under the same kernels throughout. */
@@ -121,12 +121,13 @@ struct sl_attend {
     float *sum;             /* (query) */
     float *acc;             /* (query, head_dim), acc_stride floats apart; not normalised */
     size_t acc_stride;
-    float *scratch;         /* SL_ATTEND_SCRATCH_FLOATS, SL_SCRATCH_ALIGN aligned, per worker; theirs
-                             * alone from begin to end */
-    /* Queries, keys, values and weights may lose all but 8 bits of their mantissas: the model's weights
-     * are quantized, so activations lost as much before. sl_attend_begin then wants the first page of
-     * the sequence in k (with format, positions and k_stride), from which it takes the mean key: the same
-     * page whatever is attended to later, or the same query gets something else. */
+    float *scratch;         /* SL_ATTEND_SCRATCH_FLOATS, SL_SCRATCH_ALIGN aligned, per worker;
+                             * theirs alone from begin to end */
+    /* Queries, keys, values and weights may lose all but 8 bits of their mantissas: the model's
+     * weights are quantized, so activations lost as much before. sl_attend_begin then wants the
+     * first page of the sequence in k (with format, positions and k_stride), from which it takes
+     * the mean key: the same page whatever is attended to later, or the same query gets something
+     * else. */
     bool may_round;
 };
 #define SL_HEAD_DIM_MAX 512

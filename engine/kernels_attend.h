@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Attention of kernels.h for every SIMD width; included after kernels_vector.h by the files that
- * define VF_QUERY_TILE, the queries that a tile meets side by side, and VF_DIM_VECTORS, the vectors of
- * a value row whose sums for all of them stay in registers (8 and 2 of 32 registers, 2 and 4 of 16).
+ * define VF_QUERY_TILE, the queries that a tile meets side by side, and VF_DIM_VECTORS, the vectors
+ * of a value row whose sums for all of them stay in registers (8 and 2 of 32 registers, 2 and 4 of
+ * 16).
  *
  * Positions go in tiles of SL_ATTEND_TILE. For a batch of queries a tile's keys are widened and
  * turned once, to (dimension, position), so that one register holds one dimension of several
  * positions and a score needs no sum across lanes; values are widened once. For the few queries of
  * one generated token, turning would cost more than it saves: each row of keys or values is widened
- * in registers, where it meets all of them, and sums across lanes are made for a register of positions
- * at once.
+ * in registers, where it meets all of them, and sums across lanes are made for a register of
+ * positions at once.
  *
- * What lies between scores and values (the largest, exp, sums) is done for VF_QUERY_TILE queries side
- * by side: one after the other, the latency of sums across lanes and of exp was a third of the time.
+ * What lies between scores and values (the largest, exp, sums) is done for VF_QUERY_TILE queries
+ * side by side: one after the other, the latency of sums across lanes and of exp was a third of the
+ * time.
  *
  * Scratch: keys (head_dim, 32) | values (32, head_dim) | weights (tile, 32).
  */

@@ -24,8 +24,9 @@ static inline struct span visible(const struct sl_attend *attend, uint32_t query
 }
 
 /* The spans of `queries` neighbours, and what encloses them: end 0 where none sees any. */
-static inline struct span visible_to_all(const struct sl_attend *attend, uint32_t query, int queries,
-                                         uint32_t start, uint32_t count, struct span *spans)
+static inline struct span visible_to_all(const struct sl_attend *attend, uint32_t query,
+                                         int queries, uint32_t start, uint32_t count,
+                                         struct span *spans)
 {
     struct span all = {SL_ATTEND_TILE, 0};
     for (int i = 0; i < queries; i++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Between the lanes of 512-bit registers: turning sixteen of them, sums and largest lanes of four at
- * once. Needs F and DQ.
+ * Between the lanes of 512-bit registers: turning sixteen of them, sums and largest lanes of four
+ * at once. Needs F and DQ.
  */
 #ifndef SLUICE_ENGINE_KERNELS_AVX512_LANES_H
 #define SLUICE_ENGINE_KERNELS_AVX512_LANES_H

@@ -1,24 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Attention in bfloat16, for CPUs with AVX512_BF16 (Zen 4, Sapphire Rapids and later):
- * vdpbf16ps multiplies 32 pairs where an FMA multiplies 16, at the same rate on Zen 5. Sums are floats.
+ * Attention in bfloat16, for CPUs with AVX512_BF16 (Zen 4, Sapphire Rapids and later): vdpbf16ps
+ * multiplies 32 pairs where an FMA multiplies 16, at the same rate on Zen 5. Sums are floats.
  *
- * Only where the caller says that it may be (sl_attend.may_round): queries, keys, weights and values lose
- * all but 8 bits of their mantissas, which is less than what int8 activations cost before (0.2 % of a
- * value against 0.4 % of the largest in 32), but nothing that a model with float weights should pay. Keys
- * are centred first: the mean key of the sequence's first page is taken from each. That moves all scores
- * of a query alike, which softmax does not see, and keys that share a large part (models with a bias
- * on K) keep their differences (as SageAttention does for int8, arXiv 2410.02367).
+ * Only where the caller says that it may be (sl_attend.may_round): queries, keys, weights and
+ * values lose all but 8 bits of their mantissas, which is less than what int8 activations cost
+ * before (0.2 % of a value against 0.4 % of the largest in 32), but nothing that a model with float
+ * weights should pay. Keys are centred first: the mean key of the sequence's first page is taken
+ * from each. That moves all scores of a query alike, which softmax does not see, and keys that
+ * share a large part (models with a bias on K) keep their differences (as SageAttention does for
+ * int8, arXiv 2410.02367).
  *
- * What a query gets does not depend on its neighbours, nor on how its positions are cut into runs and
- * parts, but for the order of float additions: one query is rounded as many are, and weights are
- * powers of two relative to a whole number, the largest score in base 2 rounded up, so that another
- * largest score before it shifts exponents and never a mantissa. Sums are of rounded weights, so that
- * these add up to one.
+ * What a query gets does not depend on its neighbours, nor on how its positions are cut into runs
+ * and parts, but for the order of float additions: one query is rounded as many are, and weights
+ * are powers of two relative to a whole number, the largest score in base 2 rounded up, so that
+ * another largest score before it shifts exponents and never a mantissa. Sums are of rounded
+ * weights, so that these add up to one.
  *
  * Scratch (words of two bfloat16, from sl_attend_begin to the last run):
- *   queries (query, head_dim / 2) | keys (head_dim / 2, 32 positions) | values (16 pairs of positions,
- *   head_dim) | weights (8 queries, 16 pairs) | centre (head_dim), floats
+ *   queries (query, head_dim / 2) | keys (head_dim / 2, 32 positions) |
+ *   values (16 pairs of positions, head_dim) | weights (8 queries, 16 pairs) |
+ *   centre (head_dim), floats
  *
  * Threads: pure functions on the caller's memory.
  */
@@ -29,8 +31,8 @@
 
 #define TILE SL_ATTEND_TILE
 #define PAIRS (TILE / 2)
-#define SIDE 8          /* queries that meet a tile side by side: with two registers of positions, or */
-#define DIM_VECTORS 2   /* of values, each, their sums are 16 of 32 registers */
+#define SIDE 8        /* queries that meet a tile side by side: with two registers of positions, */
+#define DIM_VECTORS 2 /* or of values, each, their sums are 16 of 32 registers */
 #define LOG2_E 1.44269504f
 #define LN_2 0.693147181f
 #define UNROLLED _Pragma("GCC unroll 16")
@@ -54,8 +56,8 @@ static struct scratch scratch_of(const struct sl_attend *attend)
 
 static bool rounds(const struct sl_attend *attend)
 {
-    const size_t words = (size_t)attend->head_dim / 2 * (attend->queries + 2 * TILE) + SIDE * PAIRS +
-                         attend->head_dim;
+    const size_t rows = attend->queries + 2 * TILE; /* of queries, keys and values */
+    const size_t words = attend->head_dim / 2 * rows + SIDE * PAIRS + attend->head_dim;
     return attend->may_round && attend->softcap == 0 && attend->head_dim % 32 == 0 &&
            words <= SL_ATTEND_SCRATCH_FLOATS;
 }
@@ -68,10 +70,12 @@ INLINE512 __m512 load_sixteen(enum sl_kv_format format, const uint8_t *row, uint
         return _mm512_loadu_ps((const float *)(const void *)row + dim);
     if (format == SL_KV_FORMAT_F16)
         return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)(row + 2 * dim)));
-    const struct sl_block_q8_0 *block = (const struct sl_block_q8_0 *)(const void *)row + dim / SL_BLOCK;
-    const __m512i q =
-        _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(block->q + dim % SL_BLOCK)));
-    return _mm512_mul_ps(_mm512_cvtepi32_ps(q), _mm512_set1_ps(_cvtsh_ss(block->d)));
+    const struct sl_block_q8_0 *block =
+        (const struct sl_block_q8_0 *)(const void *)row + dim / SL_BLOCK;
+    const void *q = block->q + dim % SL_BLOCK;
+    const __m128i codes = _mm_loadu_si128((const __m128i *)q);
+    return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(codes)),
+                         _mm512_set1_ps(_cvtsh_ss(block->d)));
 }
 
 INLINE512 __m512i round_two(__m512 low, __m512 high)
@@ -87,7 +91,8 @@ static void find_centre(const struct sl_attend *attend, float *centre)
     for (uint32_t dim = 0; dim < attend->head_dim; dim += 16) {
         __m512 sum = _mm512_setzero_ps();
         for (uint32_t i = 0; i < attend->positions; i++)
-            sum = _mm512_add_ps(sum, load_sixteen(attend->format, keys + i * attend->k_stride, dim));
+            sum = _mm512_add_ps(
+                sum, load_sixteen(attend->format, keys + i * attend->k_stride, dim));
         _mm512_storeu_ps(centre + dim, _mm512_mul_ps(sum, share));
     }
 }
@@ -121,10 +126,11 @@ static void turn_keys(const struct sl_attend *attend, uint32_t start, uint32_t c
                 const uint8_t *row = keys + (i + j) * attend->k_stride;
                 if (dim == 0 && i + j < count)
                     ask_for(attend->next_k, start + i + j, attend->k_stride);
-                rows[j] = i + j < count
-                              ? round_two(_mm512_sub_ps(load_sixteen(attend->format, row, dim), low),
-                                          _mm512_sub_ps(load_sixteen(attend->format, row, dim + 16), high))
-                              : _mm512_setzero_si512();
+                rows[j] = _mm512_setzero_si512();
+                if (i + j < count)
+                    rows[j] = round_two(
+                        _mm512_sub_ps(load_sixteen(attend->format, row, dim), low),
+                        _mm512_sub_ps(load_sixteen(attend->format, row, dim + 16), high));
             }
             transpose(rows);
             for (uint32_t j = 0; j < 16; j++)
@@ -167,8 +173,8 @@ INLINE512 __m512 multiply_pairs(__m512 sum, __m512i a, uint32_t b)
     return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)_mm512_set1_epi32((int)b));
 }
 
-INLINE512 void scores_of(const struct sl_attend *attend, const struct scratch *scratch, uint32_t query,
-                         int queries, __m512 scores[SIDE][2])
+INLINE512 void scores_of(const struct sl_attend *attend, const struct scratch *scratch,
+                         uint32_t query, int queries, __m512 scores[SIDE][2])
 {
     const uint32_t pairs = attend->head_dim / 2;
     const uint32_t *q = (const uint32_t *)scratch->queries + (size_t)query * pairs;
@@ -220,10 +226,11 @@ INLINE512 void weigh(const struct sl_attend *attend, const struct scratch *scrat
     UNROLLED for (int i = 0; i < queries; i += 4)
         _mm_storeu_ps(most + i, largest_of_four(largest + i));
     UNROLLED for (int i = 0; i < queries; i++) {
-        const float before = attend->max[query + (uint32_t)i] * LOG2_E; /* whole, but for rounding */
-        const float known = before > -INFINITY ? rintf(before) : before, here = ceilf(most[i] * scale);
+        const float before = attend->max[query + (uint32_t)i] * LOG2_E;
+        const float known = before > -INFINITY ? rintf(before) : before; /* whole in base 2 */
+        const float here = ceilf(most[i] * scale);
         const float max = here > known ? here : known;
-        const float reference = max > -INFINITY ? max : 0; /* all -inf: every weight is 0, not NaN */
+        const float reference = max > -INFINITY ? max : 0; /* all -inf: weights of 0, not NaN */
         const __m512 down = _mm512_set1_ps(-reference);
         attend->max[query + (uint32_t)i] = max * LN_2;
         change[i] = known - reference;
@@ -252,8 +259,9 @@ INLINE512 void fold_values(const struct sl_attend *attend, const struct scratch 
     __m512 sums[SIDE][DIM_VECTORS];
     UNROLLED for (int i = 0; i < queries; i++)
         UNROLLED for (int v = 0; v < vectors; v++)
-            sums[i][v] = _mm512_mul_ps(_mm512_loadu_ps(acc + (size_t)i * attend->acc_stride + 16 * v),
-                                       _mm512_set1_ps(shrink[i]));
+            sums[i][v] =
+                _mm512_mul_ps(_mm512_loadu_ps(acc + (size_t)i * attend->acc_stride + 16 * v),
+                              _mm512_set1_ps(shrink[i]));
     for (uint32_t pair = span.first / 2; pair < (span.end + 1) / 2; pair++)
         UNROLLED for (int v = 0; v < vectors; v++) {
             const __m512i value = values[pair * (attend->head_dim / 16) + (uint32_t)v];

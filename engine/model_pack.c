@@ -4,14 +4,14 @@
  * file's (kernels.h: sl_matrix_pack), when each is rearranged, and that they are not there twice.
  *
  * All matrices of the forward pass go into one anonymous mapping of huge pages, a piece at a time,
- * between the steps of the thread that runs them: a model is ready as soon as its file is mapped, and
- * a request that comes at once is served from the file's form meanwhile. As soon as rows were read,
- * their pages of the file are given back. They are clean, so that costs nothing, and a later read (by
- * other kernels) finds them again.
+ * between the steps of the thread that runs them: a model is ready as soon as its file is mapped,
+ * and a request that comes at once is served from the file's form meanwhile. As soon as rows were
+ * read, their pages of the file are given back. They are clean, so that costs nothing, and a later
+ * read (by other kernels) finds them again.
  *
- * What it costs: one pass over the weights, 0.3 to 0.5 s a GB and core, and memory that is no longer
- * the page cache's: a system short of memory has to swap where it could have dropped pages. Where the
- * mapping is refused, the weights stay as the file has them.
+ * What it costs: one pass over the weights, 0.3 to 0.5 s a GB and core, and memory that is no
+ * longer the page cache's: a system short of memory has to swap where it could have dropped pages.
+ * Where the mapping is refused, the weights stay as the file has them.
  *
  * Threads: that of the forward passes, which owns model and pool.
  *
@@ -115,8 +115,8 @@ static uint32_t pack_part(struct sl_model *model, struct sl_matrix *matrix, stru
     return count;
 }
 
-/* Gives the file's pages of matrices [first, end) back once more: reading what lies beside them maps
- * some of them again, as the system maps several pages at a fault. */
+/* Gives the file's pages of matrices [first, end) back once more: reading what lies beside them
+ * maps some of them again, as the system maps several pages at a fault. */
 static void drop_again(struct sl_model *model, uint32_t first, uint32_t end)
 {
     for (uint32_t idx = first; idx < end && sl_gguf_is_mapped(model->gguf); idx++) {

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Owns: statistics of logits and the choice of a token.
- * Leaves to others: top-k, top-p and min-p (sampler_cut.c), the mask of a constraint (constrain.c), stop
- * strings (scheduler).
+ * Owns: statistics of logits and the choice of a token. Leaves to others: top-k, top-p and min-p
+ * (sampler_cut.c), the mask of a constraint (constrain.c), stop strings (scheduler).
  *
- * A vocabulary has 50,000 to 250,000 entries and there is a choice a token, so every pass is linear,
- * and what passes over all of it is a kernel.
+ * A vocabulary has 50,000 to 250,000 entries and there is a choice a token, so every pass is
+ * linear, and what passes over all of it is a kernel.
  *
  * Threads: the scheduler's. Allocates at create only.
  */

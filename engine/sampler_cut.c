@@ -9,9 +9,9 @@
  *
  * Only blocks whose largest logit reaches all bounds are read. What is gathered there, some tens to
  * some thousands, is then cut by selection: the boundary of the best k, or of the smallest set that
- * weighs p, is found by partitioning (Hoare's FIND, with weights for top-p), in linear time. Nothing
- * is sorted: a draw needs an order that does not change when a logit changes in its last bit, and ids
- * are one.
+ * weighs p, is found by partitioning (Hoare's FIND, with weights for top-p), in linear time.
+ * Nothing is sorted: a draw needs an order that does not change when a logit changes in its last
+ * bit, and ids are one.
  */
 #include "sampler_cut.h"
 
@@ -139,7 +139,8 @@ static float bound_of_top_k(struct sl_cut *cut, float best_logit, const struct s
                : FARTHEST;
 }
 
-static double total_mass(const struct sl_cut *cut, const float *logits, float best_logit, float scale)
+static double total_mass(const struct sl_cut *cut, const float *logits, float best_logit,
+                         float scale)
 {
     const uint32_t step = 8 * BLOCK; /* sums of floats stay short */
     double total = 0;
@@ -182,8 +183,8 @@ static size_t partition(struct sl_cut_token *ranked, size_t first, size_t end)
     return place;
 }
 
-/* Keeps the best of the first `count` tokens: as few as reach `target`, where each counts 1 or, with
- * `by_mass`, its mass. Returns how many. Order by id stays. */
+/* Keeps the best of the first `count` tokens: as few as reach `target`, where each counts 1 or,
+ * with `by_mass`, its mass. Returns how many. Order by id stays. */
 static size_t keep_best(struct sl_cut *cut, size_t count, double target, bool by_mass)
 {
     size_t first = 0, end = count;
@@ -254,7 +255,8 @@ size_t sl_cut_tokens(struct sl_cut *cut, const float *logits, float best_logit,
         bound = larger(bound, bound_of_top_k(cut, best_logit, rules));
     } else if (cuts_mass) {
         total = total_mass(cut, logits, best_logit, rules->scale);
-        bound = larger(bound, (float)log((1 - rules->top_p) * total / cut->vocab_size) - BOUND_SLACK);
+        const double share = (1 - rules->top_p) * total / cut->vocab_size;
+        bound = larger(bound, (float)log(share) - BOUND_SLACK);
     }
     const float least = rules->min_p > 0 ? logf(rules->min_p < 1 ? rules->min_p : 1.0f) : FARTHEST;
     if (rules->top_k == 0 || !cuts_mass) /* else top-p wants the mass of all that top-k leaves */

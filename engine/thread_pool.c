@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The kernel pool of thread_pool.h. A generated token is some hundred operations of a few microseconds,
- * so what counts is how often a cache line has to cross from one core to another (50 to 200 ns each),
- * and that nobody waits for another's last chunk:
+ * The kernel pool of thread_pool.h. A generated token is some hundred operations of a few
+ * microseconds, so what counts is how often a cache line has to cross from one core to another (50
+ * to 200 ns each), and that nobody waits for another's last chunk:
  *
- *   - Each worker has three lines: a bell that it watches, the call behind it, and its answer, which
- *     only the caller watches. Nothing else is written to a line that somebody watches.
+ *   - Each worker has three lines: a bell that it watches, the call behind it, and its answer,
+ *     which only the caller watches. Nothing else is written to a line that somebody watches.
  *   - An operation is dealt out in equal shares. A worker takes the front half of what is left of
- *     its own, in a line that is its own until somebody has nothing left to do; who is done takes the
- *     back half of what is left of another's. (Sixteen chunks from one counter for all were up to a tenth out of
- *     balance: a matrix of 576 rows is 18 panels.)
+ *     its own, in a line that is its own until somebody has nothing left to do; who is done takes
+ *     the back half of what is left of another's. (Sixteen chunks from one counter for all were up
+ *     to a tenth out of balance: a matrix of 576 rows is 18 panels.)
  *
  *   caller: deal shares, bump counters (wake the sleeping) -> own share -> the others' rests
  *           -> wait until all have answered
@@ -20,11 +20,11 @@
  * thread count lowered, the others sleep on.
  *
  * Invariants: 1. A call is written only while its worker has answered the last, and all shares are
- * dealt before the first counter is bumped (release, acquire). 2. Shares only shrink while an operation
- * runs, so one look at each is enough. 3. No wake-up is lost: a worker says that it sleeps before its
- * last look at the counter (sequentially consistent); the caller, who does not pay for a barrier where
- * everybody spins, looks for sleepers at once, after its first chunk, and behind a barrier while it
- * waits.
+ * dealt before the first counter is bumped (release, acquire). 2. Shares only shrink while an
+ * operation runs, so one look at each is enough. 3. No wake-up is lost: a worker says that it
+ * sleeps before its last look at the counter (sequentially consistent); the caller, who does not
+ * pay for a barrier where everybody spins, looks for sleepers at once, after its first chunk, and
+ * behind a barrier while it waits.
  */
 #include "thread_pool.h"
 
@@ -116,10 +116,10 @@ static uint64_t share_of(uint32_t first, uint32_t end)
     return (uint64_t)first << 32 | end;
 }
 
-/* Takes half of what is left, in whole chunks, from the front of one's own share or from the back of
- * another's; false: empty. Half and not a chunk: taking is an atomic operation, before which all loads of
- * the last chunk must have arrived. Chunks are counted from the front, so that all but the last of an
- * operation are whole grains. */
+/* Takes half of what is left, in whole chunks, from the front of one's own share or from the back
+ * of another's; false: empty. Half and not a chunk: taking is an atomic operation, before which all
+ * loads of the last chunk must have arrived. Chunks are counted from the front, so that all but the
+ * last of an operation are whole grains. */
 static bool take_half(struct worker *worker, uint32_t chunk, bool is_own, uint32_t *begin,
                        uint32_t *end)
 {
@@ -182,14 +182,15 @@ static void call_worker(struct worker *worker)
     wake_if_asleep(worker);
 }
 
-/* Waits for a worker. It has a chunk at most to do, so this is short unless the system gave its core to
- * someone else: then giving up ours helps it. */
+/* Waits for a worker. It has a chunk at most to do, so this is short unless the system gave its
+ * core to someone else: then giving up ours helps it. */
 static void await_answer(const struct sl_pool *pool, struct worker *worker)
 {
     for (uint32_t spin = 1; !has_answered(worker); spin++) {
         if (spin % SPINS_PER_LOOK == 0) {
-            atomic_fetch_add(&worker->generation, 0); /* a fence: the worker saw the bell, or says */
-            wake_if_asleep(worker);                   /* that it sleeps */
+            /* A barrier: the worker saw the bell, or we see that it sleeps. */
+            atomic_fetch_add(&worker->generation, 0);
+            wake_if_asleep(worker);
         }
         if (spin < SPINS_MAX && pool->threads <= pool->cores)
             pause_cpu();

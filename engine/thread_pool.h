@@ -35,9 +35,9 @@ void sl_pool_free(struct sl_pool *pool);
 uint32_t sl_pool_set_threads(struct sl_pool *pool, uint32_t threads);
 uint32_t sl_pool_threads(const struct sl_pool *pool);
 
-/* Calls fn on chunks of [0, count), each a multiple of `grain` long but the last. Each worker has an
- * equal, connected share; who is done helps the others, so that one that the system held up does not
- * stall the rest. */
+/* Calls fn on chunks of [0, count), each a multiple of `grain` long but the last. Each worker has
+ * an equal, connected share; who is done helps the others, so that one that the system held up does
+ * not stall the rest. */
 void sl_pool_for(struct sl_pool *pool, uint32_t count, uint32_t grain, sl_pool_range_fn *fn,
                  void *ctx);
 

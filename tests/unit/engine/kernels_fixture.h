@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the tests of kernels share: rows of random numbers, the same in every run, and comparing rows.
+ * What the tests of kernels share: rows of random numbers, the same in every run, and comparing
+ * rows.
  */
 #ifndef SLUICE_TESTS_KERNELS_FIXTURE_H
 #define SLUICE_TESTS_KERNELS_FIXTURE_H
@@ -45,13 +46,14 @@ static inline float *random_row(size_t n, float scale)
     return row;
 }
 
-static inline void expect_close(const char *what, const char *table, size_t n, const float *expected,
-                         const float *actual, size_t count, double budget)
+static inline void expect_close(const char *what, const char *table, size_t n,
+                                const float *expected, const float *actual, size_t count,
+                                double budget)
 {
     for (size_t i = 0; i < count; i++) {
         const double difference = fabs((double)expected[i] - (double)actual[i]);
-        ck_assert_msg(difference <= budget, "%s of %s, n %zu: [%zu] is %g, expected %g (+-%g)", what,
-                      table, n, i, (double)actual[i], (double)expected[i], budget);
+        ck_assert_msg(difference <= budget, "%s of %s, n %zu: [%zu] is %g, expected %g (+-%g)",
+                      what, table, n, i, (double)actual[i], (double)expected[i], budget);
     }
 }
 

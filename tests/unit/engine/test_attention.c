@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Attention of every table of kernels that this CPU runs, in pages, against exact attention in double;
- * then what tables that may round (sl_attend.may_round) make of it.
+ * Attention of every table of kernels that this CPU runs, in pages, against exact attention in
+ * double; then what tables that may round (sl_attend.may_round) make of it.
  */
 #include "kernels_fixture.h"
 
@@ -168,7 +168,8 @@ static void check_attention(struct attention c, void (*attend)(struct made *made
     float *expected = random_row(count, 0);
     exact_attention(&made.attend, made.k, made.v, expected);
     attend(&made);
-    expect_close("attention", sl_kernels()->name, c.head_dim, expected, made.attend.acc, count, BUDGET);
+    expect_close("attention", sl_kernels()->name, c.head_dim, expected, made.attend.acc, count,
+                 BUDGET);
     free(expected);
     drop(&made);
 }
@@ -218,7 +219,7 @@ static void check_exact_cases(void)
         {256, 6, 50, SL_KV_FORMAT_F16, .softcap = 5, .is_causal = true},
         {128, 2, 64, SL_KV_FORMAT_Q8_0, .softcap = 30},
         {80, 13, 97, SL_KV_FORMAT_F32, .softcap = 0},
-        {64, 19, 131, SL_KV_FORMAT_F16, .softcap = 5, .may_round = true}, /* capped: nobody rounds */
+        {64, 19, 131, SL_KV_FORMAT_F16, .softcap = 5, .may_round = true}, /* capped: not rounded */
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         for (int in_parts = 0; in_parts < 2; in_parts++)

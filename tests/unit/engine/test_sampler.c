@@ -215,9 +215,10 @@ static double mass_at(int32_t token, float best, float scale)
     return exp((double)((logits[token] - best) * scale));
 }
 
-/* Writes what the rules leave, by id; returns how many. The mass that top-p asks for is met to within
- * `slack`: then `*doubtful` is the count with one more token. */
-static size_t cut_sorted(const struct sl_cut_rules *rules, double slack, int32_t *out, size_t *doubtful)
+/* Writes what the rules leave, by id; returns how many. The mass that top-p asks for is met to
+ * within `slack`: then `*doubtful` is the count with one more token. */
+static size_t cut_sorted(const struct sl_cut_rules *rules, double slack, int32_t *out,
+                         size_t *doubtful)
 {
     for (int32_t idx = 0; idx < VOCAB; idx++)
         out[idx] = idx;
@@ -251,8 +252,9 @@ static void check_cut(struct sl_cut *cut, const struct sl_cut_rules *rules, cons
     size_t doubtful;
     const size_t wanted = cut_sorted(rules, 1e-4, expected, &doubtful);
     const size_t count = sl_cut_tokens(cut, logits, best, rules, &tokens);
-    ck_assert_msg(count == wanted || count == doubtful, "%s: k %u, p %g, min-p %g: %zu left, not %zu",
-                  what, rules->top_k, rules->top_p, (double)rules->min_p, count, wanted);
+    ck_assert_msg(count == wanted || count == doubtful,
+                  "%s: k %u, p %g, min-p %g: %zu left, not %zu", what, rules->top_k,
+                  rules->top_p, (double)rules->min_p, count, wanted);
     for (size_t idx = 0; idx < count && count == wanted; idx++)
         ck_assert_msg(tokens[idx].token == expected[idx], "%s: k %u, p %g: token %d, not %d", what,
                       rules->top_k, rules->top_p, tokens[idx].token, expected[idx]);

@@ -141,7 +141,8 @@ START_TEST(the_share_of_a_worker_that_is_held_up_is_done_by_others)
 }
 END_TEST
 
-/* Operations after pauses of about as long as workers spin before they sleep: no wake-up is lost. */
+/* Operations after pauses of about as long as workers spin before they sleep: no wake-up is
+ * lost. */
 START_TEST(workers_that_just_fall_asleep_are_woken)
 {
     struct sl_pool *pool = sl_pool_create(2);
