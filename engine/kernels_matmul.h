@@ -108,6 +108,17 @@ static inline size_t sl_tile_bytes(uint32_t cols)
     return (blocks * SL_PANEL_TILE_TOKENS * (SL_BLOCK + 7 * sizeof(float)) + 63) / 64 * 64;
 }
 
+/* The field `rows` of a table whose functions are called rows_TYPE. */
+#define ROWS_TABLE                                                                                 \
+    {                                                                                              \
+        [SL_TYPE_F32] = rows_f32, [SL_TYPE_F16] = rows_f16, [SL_TYPE_BF16] = rows_bf16,            \
+        [SL_TYPE_Q4_0] = rows_q4_0, [SL_TYPE_Q4_1] = rows_q4_1, [SL_TYPE_Q5_0] = rows_q5_0,        \
+        [SL_TYPE_Q5_1] = rows_q5_1, [SL_TYPE_Q8_0] = rows_q8_0, [SL_TYPE_Q2_K] = rows_q2_k,        \
+        [SL_TYPE_Q3_K] = rows_q3_k, [SL_TYPE_Q4_K] = rows_q4_k, [SL_TYPE_Q5_K] = rows_q5_k,        \
+        [SL_TYPE_Q6_K] = rows_q6_k, [SL_TYPE_IQ4_NL] = rows_iq4_nl,                                \
+        [SL_TYPE_IQ4_XS] = rows_iq4_xs,                                                            \
+    }
+
 /* ---- the plain form of quantized weights ---- */
 
 /* 256 weights (or fewer, for plain blocks) as w = scale[i / 16] * code[i] + min[i / 16]. */

@@ -39,16 +39,6 @@
     ROWS(rows_q6_k, super_rows, super_q6_k, sizeof(struct sl_block_q6_k), false)                   \
     ROWS(rows_iq4_xs, super_rows, super_iq4_xs, sizeof(struct sl_block_iq4_xs), false)
 
-#define ROWS_TABLE                                                                                 \
-    {                                                                                              \
-        [SL_TYPE_F32] = rows_f32, [SL_TYPE_F16] = rows_f16, [SL_TYPE_BF16] = rows_bf16,            \
-        [SL_TYPE_Q4_0] = rows_q4_0, [SL_TYPE_Q4_1] = rows_q4_1, [SL_TYPE_Q5_0] = rows_q5_0,        \
-        [SL_TYPE_Q5_1] = rows_q5_1, [SL_TYPE_Q8_0] = rows_q8_0, [SL_TYPE_Q2_K] = rows_q2_k,        \
-        [SL_TYPE_Q3_K] = rows_q3_k, [SL_TYPE_Q4_K] = rows_q4_k, [SL_TYPE_Q5_K] = rows_q5_k,        \
-        [SL_TYPE_Q6_K] = rows_q6_k, [SL_TYPE_IQ4_NL] = rows_iq4_nl,                                \
-        [SL_TYPE_IQ4_XS] = rows_iq4_xs,                                                            \
-    }
-
 #define VECTOR_KERNELS(its_name, its_matmul)                                                       \
     {                                                                                              \
         .name = its_name, VECTOR_ROW_KERNELS, .rope = sl_ref_rope, .attend = vector_attend,        \

@@ -13,13 +13,14 @@
  */
 #include "calibration_kinds.h"
 
+#include "schema_words.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define LOGIT_MAX 9.21       /* log(9999): scores above say more than a thousand rows can */
-#define SCHEMA_DEPTH_MAX 32  /* as the gate reads it */
 #define SCHEMA_WORDS_MAX 4096 /* four times the labels of the largest gate */
 
 /* ---- making ---- */
@@ -126,12 +127,13 @@ struct tally {
     size_t hits[SL_KINDS_MAX];
 };
 
-static void count_word(struct tally *tally, const json_t *value)
+static void count_word(void *ctx, struct sl_slice word)
 {
+    struct tally *tally = ctx;
     const struct sl_kinds *kinds = tally->kinds;
-    if (!json_is_string(value) || tally->words == SCHEMA_WORDS_MAX)
+    if (tally->words == SCHEMA_WORDS_MAX)
         return;
-    uint64_t hash = hash_word(json_string_value(value), json_string_length(value));
+    uint64_t hash = hash_word(word.data, word.len);
     size_t low = 0, high = kinds->word_count;
     tally->words++;
     while (low < high) { /* the first that is not below */
@@ -143,33 +145,6 @@ static void count_word(struct tally *tally, const json_t *value)
     }
     for (; low < kinds->word_count && kinds->words[low].hash == hash; low++)
         tally->hits[kinds->words[low].kind]++;
-}
-
-/* Every `enum` and `const` at any depth, as the gate reads a schema. */
-static void count_words(struct tally *tally, const json_t *node, int depth)
-{
-    const char *key;
-    json_t *member;
-    size_t i;
-    if (depth == SCHEMA_DEPTH_MAX)
-        return;
-    if (json_is_array(node)) {
-        json_array_foreach(node, i, member) {
-            count_words(tally, member, depth + 1);
-        }
-        return;
-    }
-    json_object_foreach((json_t *)(size_t)(const void *)node, key, member) {
-        const json_t *one;
-        if (strcmp(key, "const") == 0)
-            count_word(tally, member);
-        else if (strcmp(key, "enum") == 0)
-            json_array_foreach(member, i, one) {
-                count_word(tally, one);
-            }
-        else
-            count_words(tally, member, depth + 1);
-    }
 }
 
 static uint32_t text_kind(const struct sl_kinds *kinds)
@@ -186,7 +161,7 @@ uint32_t sl_kinds_of(const struct sl_kinds *kinds, const json_t *schema)
     size_t best = SL_KINDS_MAX;
     if (kinds->count == 0 || schema == NULL)
         return text_kind(kinds);
-    count_words(&tally, schema, 0);
+    sl_schema_words(schema, count_word, &tally);
     for (size_t i = 0; i < kinds->count; i++) {
         size_t hits = tally.hits[i];
         if (hits < 2 || 2 * hits <= tally.words)

@@ -11,6 +11,7 @@
 #include "gate.h"
 
 #include "gate_text.h"
+#include "schema_words.h"
 
 #include "sluice/buf.h"
 #include "sluice/crypto.h"
@@ -23,7 +24,6 @@
 #define MAGIC "SLGATE1\n"
 #define MAGIC_BYTES 8
 #define FILE_BYTES_MAX (64u << 20)
-#define SCHEMA_DEPTH_MAX 32 /* as deep as schemas may be */
 
 struct sl_gate {
     unsigned char *data; /* the file; the rest points into it or is copied out of it */
@@ -262,43 +262,17 @@ void sl_gate_scope_all(const struct sl_gate *gate, struct sl_gate_scope *scope)
         sl_gate_scope_add(scope, i);
 }
 
-static void scope_add_text(const struct sl_gate *gate, const json_t *value,
-                           struct sl_gate_scope *scope)
-{
-    uint32_t label = json_is_string(value)
-                         ? sl_gate_find_label(gate, (struct sl_slice){json_string_value(value),
-                                                                      json_string_length(value)})
-                         : UINT32_MAX;
-    if (label != UINT32_MAX)
-        sl_gate_scope_add(scope, label);
-}
+struct scoping {
+    const struct sl_gate *gate;
+    struct sl_gate_scope *scope;
+};
 
-/* Every `enum` and `const` at any depth; what is no schema does no harm. */
-static void scope_walk(const struct sl_gate *gate, const json_t *node, int depth,
-                       struct sl_gate_scope *scope)
+static void add_word(void *ctx, struct sl_slice word)
 {
-    const char *key;
-    json_t *member;
-    size_t i;
-    if (depth == SCHEMA_DEPTH_MAX)
-        return;
-    if (json_is_array(node)) {
-        json_array_foreach(node, i, member) {
-            scope_walk(gate, member, depth + 1, scope);
-        }
-        return;
-    }
-    json_object_foreach((json_t *)(size_t)(const void *)node, key, member) {
-        const json_t *one;
-        if (strcmp(key, "const") == 0)
-            scope_add_text(gate, member, scope);
-        else if (strcmp(key, "enum") == 0)
-            json_array_foreach(member, i, one) {
-                scope_add_text(gate, one, scope);
-            }
-        else
-            scope_walk(gate, member, depth + 1, scope);
-    }
+    struct scoping *scoping = ctx;
+    uint32_t label = sl_gate_find_label(scoping->gate, word);
+    if (label != UINT32_MAX)
+        sl_gate_scope_add(scoping->scope, label);
 }
 
 void sl_gate_scope_schema(const struct sl_gate *gate, const json_t *schema,
@@ -306,7 +280,7 @@ void sl_gate_scope_schema(const struct sl_gate *gate, const json_t *schema,
 {
     memset(scope, 0, sizeof *scope);
     if (schema != NULL)
-        scope_walk(gate, schema, 0, scope);
+        sl_schema_words(schema, add_word, &(struct scoping){gate, scope});
     if (scope->count < 2)
         sl_gate_scope_all(gate, scope);
 }

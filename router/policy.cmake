@@ -30,6 +30,7 @@ set(ROUTER_POLICY_SOURCES
   gate_text.c
   gate_train.c
   label_prior.c
+  schema_words.c
   eval.c
   eval_figures.c
   eval_kinds.c
