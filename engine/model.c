@@ -24,7 +24,9 @@ static const struct sl_arch *const architectures[] = {
 };
 #define ARCHITECTURE_COUNT (sizeof architectures / sizeof *architectures)
 
-/* A vector that had to be converted to floats, owned by the model. */
+/* A vector as floats, owned by the model. Plain floats are copied too: they stand between the weights,
+ * and each step would map pieces of the file again that rearranging has given back (model_pack.c), up
+ * to megabytes at a fault where the page cache is made of large pages. */
 struct sl_vector {
     struct sl_vector *next;
     float values[];
@@ -200,11 +202,6 @@ static enum sl_err read_hparams(struct sl_model *model, struct sl_error *error)
 
 /* ---- tensors ---- */
 
-static bool is_plain_float_vector(const struct sl_gguf_tensor *tensor)
-{
-    return tensor->type == SL_TYPE_F32 && (uintptr_t)tensor->data % sizeof(float) == 0;
-}
-
 enum sl_err sl_model_vector(struct sl_model *model, const char *name, uint64_t count, bool required,
                             const float **out, struct sl_error *error)
 {
@@ -219,10 +216,6 @@ enum sl_err sl_model_vector(struct sl_model *model, const char *name, uint64_t c
         return sl_error_set(error, SL_ERR_FORMAT,
                             "tensor %s has %" PRIu64 " x %" PRIu64 " numbers, expected %" PRIu64,
                             name, tensor->dims[0], tensor->dims[1], count);
-    if (is_plain_float_vector(tensor)) {
-        *out = tensor->data;
-        return SL_OK;
-    }
     struct sl_matrix row;
     enum sl_err err = sl_matrix_init(&row, tensor, error);
     if (err != SL_OK)

@@ -149,7 +149,8 @@ bool sl_model_pack_some(struct sl_model *model, struct sl_pool *pool, size_t byt
         done += panel_bytes * pack_part(model, matrix, pool,
                                         panels < matrix->rows ? (uint32_t)panels : matrix->rows);
     }
-    drop_again(model, 0, packed->matrix);
+    if (sl_gguf_is_mapped(model->gguf))
+        sl_gguf_drop_pages(sl_gguf_file_data(model->gguf), sl_gguf_file_bytes(model->gguf));
     return false;
 }
 
