@@ -9,8 +9,8 @@
  * (kv head, token, group, head_dim) beforehand so that a piece is evenly spaced.
  *
  * A few tokens make few pieces, whose lengths are contexts: these are cut along the positions too,
- * and what the parts found is merged (as Flash-Decoding does). How often depends on the context
- * alone, not on threads, and neither do results.
+ * and what the parts found is merged (as Flash-Decoding does). How often depends on the longest
+ * context of the batch, not on threads, and neither do results but for their last bits.
  *
  * Threads: pieces run on any worker and write to disjoint rows.
  */
@@ -21,6 +21,7 @@
 /* Most queries of a piece: whole groups, and at least one. */
 #define PIECE_QUERIES_MAX (SL_ATTEND_QUERIES > SL_HEADS_MAX ? SL_ATTEND_QUERIES : SL_HEADS_MAX)
 
+/* Up to here a page is met faster than it comes from memory. */
 #define FEW_QUERIES 16
 /* Pieces of batches of up to so many tokens have a part for each so many pages, up to a most. */
 #define PARTED_TOKENS_MAX 4

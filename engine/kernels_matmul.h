@@ -12,7 +12,7 @@
  *
  * And one form of weights that is not the file's: `packing` has them in panels of SL_PANEL_ROWS rows,
  * interleaved but not expanded, so as many bytes as in the file. Made once, at load (sl_matrix_pack).
- * Up to SL_PACKED_TOKENS_MAX tokens meet them as they lie: one stream through memory, and no sums
+ * Up to `packed_tokens_max` tokens meet them as they lie: one stream through memory, and no sums
  * across lanes. More tokens meet them as a panel, which is cheap to make from there.
  */
 #ifndef SLUICE_ENGINE_KERNELS_MATMUL_H
@@ -23,7 +23,6 @@
 #define SL_TOKEN_TILE 4   /* tokens that `rows` handles at once: accumulators fit 16 registers */
 #define SL_PANEL_ROWS SL_PACK_ROWS /* two 512-bit registers of floats */
 #define SL_PANEL_TILE_TOKENS 6 /* that meet a panel together; see kernels_avx512_panel.c */
-#define SL_PACKED_TOKENS_MAX 24 /* from here on expanding, a fifth of a tile's work, has paid */
 #define SL_SUB_BLOCK 16   /* the finest run of weights with a scale of its own (Q2_K, Q3_K, Q6_K) */
 
 /* x (tokens, cols) as kernels want it. For quantized weights: x[i] = d[i / 32] * q[i]. */
@@ -73,7 +72,7 @@ struct sl_packing {
     void (*expand)(const uint8_t *packed, uint32_t cols, void *panel);
     /* One row of a panel as floats. */
     void (*row)(const uint8_t *packed, uint32_t row, uint32_t cols, float *out);
-    /* As sl_panel.multiply, without a panel: better up to SL_PACKED_TOKENS_MAX tokens. */
+    /* As sl_panel.multiply, without a panel: better up to packed_tokens_max. */
     void (*multiply)(const uint8_t *packed, uint32_t rows, const struct sl_activations *x,
                      float *y, size_t y_stride);
 };
@@ -88,7 +87,7 @@ struct sl_matmul_kernels {
     /* (SL_TYPE_COUNT), NULL: none here; bytes NULL: this type stays as stored. Every type of it has
      * a panel form as well. */
     const struct sl_packing *packings;
-    uint32_t packed_tokens_max; /* that meet them as they lie; 0: SL_PACKED_TOKENS_MAX */
+    uint32_t packed_tokens_max; /* of rearranged weights that meet them as they lie */
     /* Fills tile `idx` from its quantized tokens; needed before panels of quantized weights. */
     void (*fill_tile)(struct sl_activations *activations, uint32_t idx);
 };

@@ -249,11 +249,6 @@ static inline __attribute__((always_inline)) void prefetch_rows(const struct sl_
     prefetch_bytes(matrix->data + first * matrix->row_bytes, rows * matrix->row_bytes);
 }
 
-static uint32_t packed_tokens_max(const struct sl_matmul_kernels *kernels)
-{
-    return kernels->packed_tokens_max != 0 ? kernels->packed_tokens_max : SL_PACKED_TOKENS_MAX;
-}
-
 /* Panels [begin, end) of a matrix that was rearranged. */
 static void multiply_packed(const struct product *product, const struct sl_matmul_job *job,
                             uint32_t begin, uint32_t end, uint32_t worker)
@@ -264,7 +259,7 @@ static void multiply_packed(const struct product *product, const struct sl_matmu
         const uint8_t *packed = matrix->packed + panel * matrix->packed_panel_bytes;
         const uint32_t first = panel * SL_PANEL_ROWS, left = matrix->rows - first;
         const uint32_t rows = left < SL_PANEL_ROWS ? left : SL_PANEL_ROWS;
-        if (product->x.tokens <= packed_tokens_max(product->kernels)) {
+        if (product->x.tokens <= product->kernels->packed_tokens_max) {
             matrix->packing->multiply(packed, rows, &product->x, job->y + first, job->y_stride);
             continue;
         }

@@ -121,7 +121,7 @@ static uint64_t share_of(uint32_t first, uint32_t end)
  * loads of the last chunk must have arrived. Chunks are counted from the front, so that all but the
  * last of an operation are whole grains. */
 static bool take_half(struct worker *worker, uint32_t chunk, bool is_own, uint32_t *begin,
-                       uint32_t *end)
+                      uint32_t *end)
 {
     uint64_t share = atomic_load_explicit(&worker->share, memory_order_relaxed), rest;
     do {
@@ -182,8 +182,8 @@ static void call_worker(struct worker *worker)
     wake_if_asleep(worker);
 }
 
-/* Waits for a worker. It has a chunk at most to do, so this is short unless the system gave its
- * core to someone else: then giving up ours helps it. */
+/* Waits for a worker. Nothing is left to take, so it is at the last that it took, which is short
+ * unless the system gave its core to someone else: then giving up ours helps it. */
 static void await_answer(const struct sl_pool *pool, struct worker *worker)
 {
     for (uint32_t spin = 1; !has_answered(worker); spin++) {
